@@ -1,0 +1,39 @@
+// What operators ask on the admin port: metrics, health, status, control (SPEC §11).
+#pragma once
+
+#include "admin/queue_pages.hpp"
+#include "downstream/session.hpp"
+#include "telemetry/metrics.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace gateway {
+
+class admin_pages : public pages {
+public:
+    struct surroundings {
+        exchange& calls;
+        site& upstream;
+        metrics& counted;
+        queue_pages& queue;
+        const session_host& clients;
+        const session_host& admins;
+        const memory_budget& memory;
+        const bool& draining;
+        instant started;
+        std::function<std::vector<std::string>()> warnings;  // what an operator should know
+    };
+    explicit admin_pages(surroundings s) : with_(std::move(s)) {}
+
+    awaitable<void> answer(const page_request& r, responder& to) override;
+
+private:
+    std::vector<gauge_family> gauges() const;
+    std::string status(std::string_view query) const;
+
+    surroundings with_;
+};
+
+}  // namespace gateway

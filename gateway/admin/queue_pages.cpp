@@ -1,0 +1,146 @@
+#include "admin/queue_pages.hpp"
+
+#include "admin/model_counts.hpp"
+#include "base/text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace gateway {
+
+using json = nlohmann::ordered_json;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::string_view calls_path = "/gateway/calls/";
+
+fault no_such(std::string what)
+{
+    return {fault_code::not_found, std::move(what), whose::client, retry::no, 0};
+}
+
+std::string text_of(const json& j)
+{
+    return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace
+
+std::string call_json(const call_view& v)
+{
+    json j;
+    j["id"] = v.id;
+    j["phase"] = word(v.now);
+    j["position"] = v.position ? json(*v.position) : json(nullptr);
+    j["queue_length"] = v.queue_length;
+    j["eta_ms"] = v.eta_ms ? json(*v.eta_ms) : json(nullptr);
+    j["waited_ms"] = v.waited_ms;
+    j["model"] = v.model;
+    j["outcome"] = v.how ? json(word(*v.how)) : json(nullptr);
+    j["attempts"] = json::parse(to_json(v.attempts), nullptr, false);
+    return text_of(j);
+}
+
+awaitable<void> queue_pages::answer(const page_request& r, responder& to)
+{
+    const auto& path = r.head.path;
+    bool reads = r.head.method == "GET" || r.head.method == "HEAD";
+    bool posts = r.head.method == "POST";
+    std::string rest;
+    if (path.starts_with(calls_path))
+        rest = path.substr(calls_path.size());
+    auto slash = rest.find('/');
+    auto id = to_lower(rest.substr(0, slash));
+    auto verb = slash == std::string::npos ? std::string() : rest.substr(slash + 1);
+
+    bool known = path == "/gateway/queue" || (!id.empty() && (verb.empty() || verb == "events" ||
+                                                              verb == "cancel"));
+    if (!known) {
+        to.fail(no_such("no such page"));
+    } else if (verb == "cancel" ? !posts : !reads) {
+        to.fail({fault_code::bad_method, verb == "cancel" ? "use POST" : "use GET", whose::client,
+                 retry::no, 0});
+    } else if (path == "/gateway/queue") {
+        to.json(200, queue());
+    } else if (verb == "events" && r.head.method == "GET") {
+        co_await events(id, to);
+    } else if (verb == "cancel") {
+        if (calls_.cancel(id))
+            to.json(200, "{\"id\":" + json_quote(id) + ",\"cancelled\":true}");
+        else
+            to.fail(no_such("no call of this id is waiting or running"));
+    } else {
+        call(id, to);
+    }
+}
+
+std::string queue_pages::queue() const
+{
+    auto now = steady::now();
+    const auto& g = site_.generations.view();
+    const auto& e = site_.embeddings.view();
+    std::size_t running = 0;
+    json all = json::array();
+    for (const auto& m : model_counts(calls_, site_, now)) {
+        running += m.running;
+        all.push_back({{"name", m.name},
+                       {"loaded", m.loaded},
+                       {"running", m.running},
+                       {"waiting", m.waiting}});
+    }
+    // For somebody who came now: what the last in the queue is told, or nothing to wait for.
+    std::optional<std::int64_t> eta;
+    bool free = g.waiting() == 0 && g.in_use() < g.capacity();
+    if (free)
+        eta = 0;
+    for (const auto& c : calls_.book().live(now))
+        if (c.position && c.eta_ms && (!eta || *c.eta_ms > *eta))
+            eta = c.eta_ms;
+    json j;
+    j["waiting"] = g.waiting() + e.waiting();
+    j["running"] = running;
+    j["eta_ms"] = eta ? json(*eta) : json(nullptr);
+    j["models"] = std::move(all);
+    return text_of(j);
+}
+
+void queue_pages::call(const std::string& id, responder& to) const
+{
+    auto v = calls_.book().view(id, steady::now());
+    if (v)
+        to.json(200, call_json(*v));
+    else
+        to.fail(no_such("no call of this id, or it ended more than an hour ago"));
+}
+
+// One event at each change and each second, the last when the call is over.
+awaitable<void> queue_pages::events(const std::string& id, responder& to) const
+{
+    auto v = calls_.book().view(id, steady::now());
+    if (!v) {
+        to.fail(no_such("no call of this id, or it ended more than an hour ago"));
+        co_return;
+    }
+    to.begin_events();
+    std::string last;
+    auto told_at = instant::min();
+    bool here = true;
+    while (here && v && !draining_) {
+        auto now = steady::now();
+        auto key = std::string(word(v->now)) + std::to_string(v->position.value_or(0));
+        if (key != last || v->how || told_at == instant::min() || now - told_at >= 1s) {
+            to.event("call", call_json(*v));
+            last = key;
+            told_at = now;
+        }
+        if (v->how)
+            break;
+        here = co_await to.pause(100ms);
+        v = calls_.book().view(id, steady::now());
+    }
+    to.end();
+}
+
+}  // namespace gateway

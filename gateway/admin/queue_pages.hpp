@@ -1,0 +1,33 @@
+// What anybody may ask on the public port: the queue, and their own call by its id (SPEC §6).
+#pragma once
+
+#include "downstream/pages.hpp"
+#include "exchange/exchange.hpp"
+
+#include <string>
+#include <vector>
+
+namespace gateway {
+
+class queue_pages : public pages {
+public:
+    queue_pages(exchange& calls, site& upstream, const bool& draining)
+        : calls_(calls), site_(upstream), draining_(draining)
+    {}
+
+    awaitable<void> answer(const page_request& r, responder& to) override;
+
+private:
+    std::string queue() const;
+    void call(const std::string& id, responder& to) const;
+    awaitable<void> events(const std::string& id, responder& to) const;
+
+    exchange& calls_;
+    site& site_;
+    const bool& draining_;
+};
+
+// {"id":…,"phase":…,"position":…} (SPEC §A)
+std::string call_json(const call_view& v);
+
+}  // namespace gateway

@@ -1,0 +1,43 @@
+// What a waiting client is told (SPEC §A). A value. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace gateway {
+
+enum class phase : std::uint8_t {
+    waiting,
+    loading_model,
+    starting,
+    processing,
+    streaming,
+    answering,
+};
+
+constexpr const char* word(phase p)
+{
+    switch (p) {
+    case phase::waiting: return "waiting";
+    case phase::loading_model: return "loading_model";
+    case phase::starting: return "starting";
+    case phase::processing: return "processing";
+    case phase::streaming: return "streaming";
+    case phase::answering: return "answering";
+    }
+    return "waiting";
+}
+
+struct queue_status {
+    phase status = phase::waiting;
+    std::size_t position = 0;  // 1: next; 0: being started
+    std::size_t queue_length = 0;
+    std::int64_t waited_ms = 0;
+    std::optional<std::int64_t> eta_ms;  // to the start of processing
+    std::string model;
+    std::string request_id;
+    std::string message;
+};
+
+}  // namespace gateway

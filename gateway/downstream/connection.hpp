@@ -1,0 +1,71 @@
+// One connection to a client: bytes read ahead, bytes it has not taken yet, and the news that it has
+// left, in every phase. One wait for readability is kept pending all the time; nothing is raced.
+#pragma once
+
+#include "async/event.hpp"
+#include "base/memory_budget.hpp"
+
+#include <boost/asio/generic/stream_protocol.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace gateway {
+
+class client_connection {
+public:
+    using socket = asio::generic::stream_protocol::socket;
+
+    enum class leaving : std::uint8_t {
+        no,
+        finished,  // FIN: it may still read
+        broken,    // reset, or a write failed: nobody is there
+    };
+
+    client_connection(asio::io_context& io, socket s, memory_budget& budget);
+    ~client_connection();  // closes
+    client_connection(const client_connection&) = delete;
+    client_connection& operator=(const client_connection&) = delete;
+
+    // --- reading ---
+    // What has come and was not consumed. Valid until the next co_await.
+    std::string_view ahead() const;
+    void consume(std::size_t n);
+    // Returns when more than `have` bytes stand ahead, when the client is leaving, at `deadline`; also
+    // for nothing, and when wake() was called: look again.
+    awaitable<void> more_than(std::size_t have, instant deadline);
+    void wake();
+    // How much may be read ahead: a body being taken wants more than a client that only listens.
+    void read_ahead(std::size_t most);
+
+    leaving left() const;
+    instant left_at() const;
+    // Told once, when it leaves; a FIN may be followed by a break. Empty: nobody is told.
+    void on_leaving(std::function<void(leaving)> f);
+
+    // --- writing: tried at once; the rest is kept and sent as the client takes it ---
+    void write(std::string_view bytes);
+    std::size_t backlog() const;
+    // False once the memory for what it does not take is used up: then it should be cut.
+    bool within_budget() const;
+    // Returns when at most `bytes` are kept, the client is broken, or at `deadline`.
+    awaitable<void> taken_down_to(std::size_t bytes, instant deadline);
+    std::uint64_t written() const;
+
+    // --- ending ---
+    void shut();   // FIN after what has been written
+    void close();  // at once; what is kept is lost
+    void reset();  // at once, with a RST: a cut answer that has no other way to say so
+    bool closed() const;
+
+    bool unix_socket() const;
+    std::string peer_address() const;
+
+private:
+    struct state;
+    std::shared_ptr<state> state_;
+};
+
+}  // namespace gateway

@@ -1,0 +1,274 @@
+// The head gate. Beast's basic_parser reads the grammar, into our own fields and never into its
+// header map (which throws on long values and merges trailers); the rules it lacks are checked
+// here. Numbers like D7 are the rows of the table of what Beast 1.81 lets through.
+#include "downstream/head.hpp"
+
+#include "base/text.hpp"
+#include "downstream/head_rules.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+namespace gateway {
+
+namespace {
+
+namespace http = boost::beast::http;
+using beast_error = boost::beast::error_code;
+using beast_view = boost::beast::string_view;
+
+fault bad(fault_code code, std::string message)
+{
+    return fault{code, std::move(message), whose::client, retry::no, 0};
+}
+
+class head_reader final : public http::basic_parser<true> {
+public:
+    head_reader(request_head& into, std::size_t limit) : head_(into)
+    {
+        header_limit(static_cast<std::uint32_t>(limit));
+        body_limit(boost::none);
+        skip(true);
+    }
+
+    int version() const { return version_; }
+
+private:
+    void on_request_impl(http::verb, beast_view method, beast_view target, int version,
+                         beast_error&) override
+    {
+        head_.method.assign(method.data(), method.size());
+        head_.target.assign(target.data(), target.size());
+        version_ = version;
+    }
+
+    void on_field_impl(http::field, beast_view name, beast_view value, beast_error&) override
+    {
+        head_.fields.push_back(
+            {std::string(name.data(), name.size()), std::string(value.data(), value.size())});
+    }
+
+    void on_response_impl(int, beast_view, int, beast_error&) override {}
+    void on_header_impl(beast_error&) override {}
+    void on_body_init_impl(boost::optional<std::uint64_t> const&, beast_error&) override {}
+    std::size_t on_body_impl(beast_view body, beast_error&) override { return body.size(); }
+    void on_chunk_header_impl(std::uint64_t, beast_view, beast_error&) override {}
+    std::size_t on_chunk_body_impl(std::uint64_t, beast_view body, beast_error&) override
+    {
+        return body.size();
+    }
+    void on_finish_impl(beast_error&) override {}
+
+    request_head& head_;
+    int version_ = 0;
+};
+
+constexpr std::uint64_t in_each_byte(std::uint8_t b)
+{
+    return 0x0101010101010101ull * b;
+}
+
+// No control characters but tabs. Every byte of every head passes here: eight at a time.
+bool is_text(std::string_view line)
+{
+    const auto is_text_byte = [](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return (byte >= 0x20 || byte == '\t') && byte != 0x7f;
+    };
+    while (line.size() >= 8) {
+        std::uint64_t bytes = 0;
+        std::memcpy(&bytes, line.data(), 8);
+        const std::uint64_t not_delete = bytes ^ in_each_byte(0x7f);
+        const std::uint64_t below_space = (bytes - in_each_byte(0x20)) & ~bytes;
+        const std::uint64_t is_delete = (not_delete - in_each_byte(1)) & ~not_delete;
+        if (((below_space | is_delete) & in_each_byte(0x80)) != 0 &&
+            !std::all_of(line.begin(), line.begin() + 8, is_text_byte)) {
+            return false;
+        }
+        line.remove_prefix(8);
+    }
+    return std::all_of(line.begin(), line.end(), is_text_byte);
+}
+
+// The lines of the head on the wire: D9 (a line that continues another), D14 (how many), D20 (bare
+// CR or LF, control characters, something after the empty line). Says how many fields there are.
+boost::system::result<std::size_t, fault> check_lines(std::string_view bytes, const head_limits& l)
+{
+    if (bytes.size() > l.bytes) {
+        return bad(fault_code::head_too_large,
+                   "the head is over " + std::to_string(l.bytes) + " bytes (limits.header_bytes)");
+    }
+    std::size_t lines = 0;
+    for (std::string_view rest = bytes;; ++lines) {
+        const auto lf = rest.find('\n');
+        if (lf == std::string_view::npos) {
+            return bad(fault_code::bad_request, "an incomplete head");
+        }
+        if (lf == 0 || rest[lf - 1] != '\r' || !is_text(rest.substr(0, lf - 1))) {
+            return bad(fault_code::bad_request, "a control character in the head");
+        }
+        if (rest[0] == ' ' || rest[0] == '\t') {
+            return bad(fault_code::bad_request, "a folded or indented header line");
+        }
+        rest.remove_prefix(lf + 1);
+        if (lf > 1) {
+            continue;
+        }
+        if (!rest.empty() || lines == 0) {
+            return bad(fault_code::bad_request, "an empty line inside the head");
+        }
+        break;
+    }
+    const std::size_t fields = lines - 1;
+    if (fields > l.fields) {
+        return bad(fault_code::head_too_large, "more than " + std::to_string(l.fields) +
+                                                   " header fields (limits.header_fields)");
+    }
+    return fields;
+}
+
+// D1 to D5, D7, D17: exactly one way to say how long the body is.
+const char* read_framing(request_head& head)
+{
+    const std::string* length = nullptr;
+    const std::string* coding = nullptr;
+    for (const field& f : head.fields) {
+        if (iequals(f.name, "Content-Length")) {
+            if (std::exchange(length, &f.value) != nullptr) {
+                return "Content-Length stands twice";
+            }
+        } else if (iequals(f.name, "Transfer-Encoding")) {
+            if (std::exchange(coding, &f.value) != nullptr) {
+                return "Transfer-Encoding stands twice";
+            }
+        }
+    }
+    if (coding != nullptr) {
+        if (!iequals(*coding, "chunked")) {
+            return "the only Transfer-Encoding understood is chunked";
+        }
+        if (head.http_1_0) {
+            return "Transfer-Encoding in HTTP/1.0";
+        }
+        if (length != nullptr) {
+            return "both Transfer-Encoding and Content-Length";
+        }
+        head.chunked = true;
+    }
+    if (length != nullptr) {
+        head.content_length = parse_uint(*length);
+        if (!head.content_length) {
+            return "Content-Length is not a number";
+        }
+    }
+    const bool body = head.chunked || head.content_length.value_or(0) > 0;
+    if (body && (head.method == "GET" || head.method == "HEAD")) {
+        return "a GET or HEAD with a body";
+    }
+    return nullptr;
+}
+
+// D17, D18.
+const char* read_expectation(request_head& head)
+{
+    for (const field& f : head.fields) {
+        if (!iequals(f.name, "Expect")) {
+            continue;
+        }
+        if (!iequals(f.value, "100-continue")) {
+            return "the only Expect understood is 100-continue";
+        }
+        const bool body = head.chunked || head.content_length.value_or(0) > 0;
+        head.expects_continue = body && !head.http_1_0;
+    }
+    return nullptr;
+}
+
+void read_persistence(request_head& head)
+{
+    bool close = false;
+    bool keep = !head.http_1_0;
+    for (const field& f : head.fields) {
+        if (!iequals(f.name, "Connection")) {
+            continue;
+        }
+        for (const std::string_view option : split(f.value, ',')) {
+            close = close || iequals(option, "close");
+            keep = keep || iequals(option, "keep-alive");
+        }
+    }
+    head.keep_alive = keep && !close;
+}
+
+// D8.
+const char* check_host(const request_head& head)
+{
+    std::size_t hosts = 0;
+    for (const field& f : head.fields) {
+        if (!iequals(f.name, "Host")) {
+            continue;
+        }
+        ++hosts;
+        if (!is_host(f.value)) {
+            return "an invalid Host";
+        }
+    }
+    if (hosts > 1) {
+        return "Host stands twice";
+    }
+    return hosts == 0 && !head.http_1_0 ? "no Host" : nullptr;
+}
+
+}  // namespace
+
+boost::system::result<request_head, fault> parse_head(std::string_view bytes, const head_limits& l)
+{
+    const auto fields = check_lines(bytes, l);
+    if (!fields) {
+        return fields.error();
+    }
+    request_head head;
+    head.fields.reserve(*fields);
+    head_reader reader(head, bytes.size() + 1);
+    beast_error error;
+    try {
+        const auto used = reader.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
+        if (!error && (used != bytes.size() || !reader.is_header_done())) {
+            error = http::error::bad_value;
+        }
+    } catch (const std::exception&) {
+        error = http::error::bad_value;
+    }
+    if (error) {
+        return bad(fault_code::bad_request, "bad HTTP: " + error.message());
+    }
+    if (!is_known_method(head.method)) {
+        return bad(fault_code::bad_method, "no such method here");
+    }
+    if (reader.version() != 10 && reader.version() != 11) {
+        return bad(fault_code::bad_request, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    }
+    head.http_1_0 = reader.version() == 10;
+    const char* wrong = read_target(head);
+    if (wrong == nullptr) {
+        wrong = check_host(head);
+    }
+    if (wrong == nullptr) {
+        wrong = read_framing(head);
+    }
+    if (wrong == nullptr) {
+        wrong = read_expectation(head);
+    }
+    if (wrong != nullptr) {
+        return bad(fault_code::bad_request, wrong);
+    }
+    read_persistence(head);
+    return head;
+}
+
+}  // namespace gateway

@@ -1,0 +1,122 @@
+#include "downstream/intake.hpp"
+
+#include <algorithm>
+
+namespace gateway {
+
+using boost::system::result;
+
+body_decoder decoder_for(const request_head& head)
+{
+    if (head.chunked)
+        return body_decoder::chunked();
+    if (head.content_length)
+        return body_decoder::of_length(*head.content_length);
+    return body_decoder::none();
+}
+
+namespace {
+
+constexpr std::size_t taking = 256 * 1024;  // read ahead while a body is taken
+constexpr std::size_t listening = 64 * 1024;
+
+fault bad_framing()
+{
+    return {fault_code::bad_request, "the body's framing is broken", whose::client, retry::no, 0};
+}
+
+}  // namespace
+
+client_upload::client_upload(client_connection& from, const request_head& head)
+    : from_(from), decoder_(decoder_for(head))
+{
+    if (!decoder_.done())
+        from_.read_ahead(taking);
+}
+
+void client_upload::abandon()
+{
+    abandoned_ = true;
+    from_.wake();
+}
+
+awaitable<std::span<const char>> client_upload::next()
+{
+    piece_.clear();
+    while (piece_.empty() && !decoder_.done() && !bad_ && !abandoned_) {
+        if (from_.ahead().empty()) {
+            if (from_.left() != client_connection::leaving::no || from_.closed())
+                break;
+            co_await from_.more_than(0, instant::max());
+            continue;
+        }
+        piece_ = from_.ahead();
+        auto step = decoder_.decode(std::span(piece_.data(), piece_.size()));
+        from_.consume(step.consumed);
+        piece_.resize(step.payload);
+        bad_ = step.bad;
+    }
+    if (decoder_.done() || bad_)
+        from_.read_ahead(listening);
+    co_return std::span<const char>(piece_.data(), piece_.size());
+}
+
+awaitable<result<void, fault>> take_body(client_connection& from, const request_head& head,
+                                         body_bounds bounds, std::string& to,
+                                         memory_budget::share& share)
+{
+    auto decoder = decoder_for(head);
+    auto began = steady::now();
+    std::uint64_t received = 0;
+    result<void, fault> taken;
+    if (head.content_length.value_or(0) > bounds.most)
+        taken = fault{fault_code::too_large,
+                      "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
+                      whose::client, retry::no, 0};
+    else if (!share.hold(std::max<std::uint64_t>(head.content_length.value_or(0), 1)))
+        taken = fault{fault_code::overloaded, "out of memory for bodies (limits.memory)",
+                      whose::ours, retry::no, 1};
+    if (taken && head.content_length)
+        to.reserve(std::min<std::uint64_t>(*head.content_length, 1u << 20));  // not on trust alone
+    from.read_ahead(taking);
+    while (taken && !decoder.done()) {
+        if (from.ahead().empty()) {
+            if (from.left() != client_connection::leaving::no) {
+                taken = fault{fault_code::client_gone, "", whose::client, retry::no, 0};
+                break;
+            }
+            // So slow that it can only be an attack or a dead link: patience, then a least rate.
+            auto allowed = bounds.patience;
+            if (bounds.rate != 0)
+                allowed += std::chrono::milliseconds(received * 1000 / bounds.rate);
+            auto deadline = bounds.patience == duration{} ? instant::max() : began + allowed;
+            if (steady::now() >= deadline) {
+                taken = fault{fault_code::bad_request,
+                              "the body came too slowly (limits.header_timeout, limits.body_rate)",
+                              whose::client, retry::no, 0};
+                break;
+            }
+            co_await from.more_than(0, deadline);
+            continue;
+        }
+        auto old = to.size();
+        to.append(from.ahead());
+        auto step = decoder.decode(std::span(to.data() + old, to.size() - old));
+        from.consume(step.consumed);
+        received += step.consumed;
+        to.resize(old + step.payload);
+        if (step.bad)
+            taken = bad_framing();
+        else if (to.size() > bounds.most)
+            taken = fault{fault_code::too_large,
+                          "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
+                          whose::client, retry::no, 0};
+        else if (to.size() > share.held() && !share.hold(to.size() + to.size() / 2))
+            taken = fault{fault_code::overloaded, "out of memory for bodies (limits.memory)",
+                          whose::ours, retry::no, 1};
+    }
+    from.read_ahead(listening);
+    co_return taken;
+}
+
+}  // namespace gateway

@@ -1,0 +1,45 @@
+// HTTP into a call: bodies read from a connection, whole or as they come, and what a head and a body
+// mean for the exchange.
+#pragma once
+
+#include "call/call.hpp"
+#include "downstream/connection.hpp"
+#include "downstream/head.hpp"
+#include "wire/body_decoder.hpp"
+
+#include <boost/system/result.hpp>
+
+namespace gateway {
+
+body_decoder decoder_for(const request_head& head);
+
+// A body that streams through: decoded as it comes, with plain back-pressure.
+class client_upload : public upload {
+public:
+    client_upload(client_connection& from, const request_head& head);
+    awaitable<std::span<const char>> next() override;
+    bool complete() const override { return decoder_.done(); }
+    void abandon() override;
+
+private:
+    client_connection& from_;
+    body_decoder decoder_;
+    std::string piece_;
+    bool bad_ = false;
+    bool abandoned_ = false;
+};
+
+struct body_bounds {
+    std::uint64_t most;         // limits.body
+    duration patience;          // before a rate is asked for
+    std::uint64_t rate;         // bytes a second, at least; 0: any
+};
+
+// Takes a whole body into `to`, its memory into `share`. Faults: too_large, overloaded, bad_request
+// (broken framing, too slow), client_gone.
+awaitable<boost::system::result<void, fault>> take_body(client_connection& from,
+                                                        const request_head& head,
+                                                        body_bounds bounds, std::string& to,
+                                                        memory_budget::share& share);
+
+}  // namespace gateway

@@ -1,0 +1,118 @@
+#include "downstream/make_call.hpp"
+
+#include "base/text.hpp"
+#include "call/model_name.hpp"
+#include "downstream/forwarding.hpp"
+#include "downstream/zstd_body.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+namespace gateway {
+
+using boost::system::result;
+
+namespace {
+
+std::string rfc3339(std::chrono::system_clock::time_point t)
+{
+    auto whole = std::chrono::floor<std::chrono::seconds>(t);
+    auto micros = std::chrono::duration_cast<std::chrono::microseconds>(t - whole).count();
+    auto seconds = std::chrono::system_clock::to_time_t(whole);
+    std::tm parts{};
+    ::gmtime_r(&seconds, &parts);
+    char text[64];
+    auto n = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+    n += std::size_t(std::snprintf(text + n, sizeof text - n, ".%06dZ", int(micros)));
+    return {text, n};
+}
+
+// ?queue_events=1 (or raw): as the header of that name.
+std::string_view queue_events_of(const request_head& head)
+{
+    if (head.has("X-Queue-Events"))
+        return head.get("X-Queue-Events");
+    for (auto part : split(head.query, '&'))
+        if (part.starts_with("queue_events="))
+            return part.substr(13);
+    return {};
+}
+
+bool names_open_webui(const request_head& head)
+{
+    return std::any_of(head.fields.begin(), head.fields.end(),
+                       [](const field& f) { return istarts_with(f.name, "X-OpenWebUI-"); });
+}
+
+}  // namespace
+
+call begin_call(const request_head& head, const classified& how, const identity& who,
+                std::shared_ptr<const config> settings, std::string id, std::string_view via)
+{
+    call c;
+    c.id = std::move(id);
+    c.client = who.client;
+    c.background = iequals(head.get("X-Gateway-Priority"), "background");
+    c.where = how.where;
+    c.what = how.what;
+    c.words = how.words;
+    c.method = head.method;
+    c.target = head.target;
+    forwarding on;
+    on.via = via;
+    c.fields = upstream_fields(head, on);
+    c.languages = head.get("Accept-Language");
+    c.arrived = steady::now();
+    auto now = std::chrono::system_clock::now();
+    c.created = std::chrono::system_clock::to_time_t(now);
+    c.created_at = rfc3339(now);
+    c.settings = std::move(settings);
+    return c;
+}
+
+result<void, fault> add_body(call& c, const request_head& head, const classified& how,
+                             const identity& who, std::string body, memory_budget::share memory)
+{
+    result<body_facts, fault> facts = body_facts{};
+    if (how.where == endpoint::transcriptions) {
+        facts = scan_multipart(body, head.get("Content-Type"), head.query);
+    } else if (how.words != dialect::native && iequals(head.get("Content-Encoding"), "zstd")) {
+        // Understood, and sent on as it came (Ollama reads it on /v1/*, ollama.md §6).
+        auto plain = unpack_zstd(body);
+        if (!plain)
+            return plain.error();
+        facts = scan_json(*plain, how.where);
+        if (facts)
+            facts->size = body.size();
+    } else {
+        facts = scan_json(body, how.where);
+    }
+    if (!facts)
+        return facts.error();
+    c.facts = std::move(*facts);
+    c.facts.size = std::min(c.facts.size, body.size());
+    body.resize(c.facts.size);
+    c.has_body = head.chunked || head.content_length.has_value();
+    c.body = std::move(body);
+    c.body_memory.emplace(std::move(memory));
+    c.body_memory->hold(c.body.capacity());
+    c.model = canonical_model(c.facts.model);
+    c.what = refine(how, c.facts);
+
+    asked a;
+    a.accept = head.get("Accept");
+    a.queue_events = queue_events_of(head);
+    a.heartbeat = head.get("X-Gateway-Heartbeat");
+    a.open_webui = who.trusted_peer && names_open_webui(head);
+    auto m = manner_of(how, c.facts, a);
+    bool generates = c.what == kind::generation || c.what == kind::embedding;
+    // A load, an unload and what Ollama refuses at once are answered in one piece.
+    c.framed = generates ? m.framed : shape::one_piece;
+    c.told = generates || m.told == telling::silent ? m.told : telling::padding;
+    c.at_once = generates && m.at_once;
+    return {};
+}
+
+}  // namespace gateway

@@ -1,0 +1,25 @@
+// What a head and a body mean for the exchange: a call. No I/O.
+#pragma once
+
+#include "call/call.hpp"
+#include "downstream/classify.hpp"
+#include "downstream/head.hpp"
+#include "downstream/identity.hpp"
+
+#include <boost/system/result.hpp>
+
+#include <memory>
+#include <string>
+
+namespace gateway {
+
+// Everything of a call but its body. `via`: our pseudonym in Via.
+call begin_call(const request_head& head, const classified& c, const identity& who,
+                std::shared_ptr<const config> settings, std::string id, std::string_view via);
+
+// Puts a held body into it: facts, model, kind, how it is answered. Faults: bad_body.
+boost::system::result<void, fault> add_body(call& c, const request_head& head, const classified& how,
+                                            const identity& who, std::string body,
+                                            memory_budget::share memory);
+
+}  // namespace gateway

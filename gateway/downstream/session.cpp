@@ -1,0 +1,305 @@
+#include "downstream/session.hpp"
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "downstream/client_sink.hpp"
+#include "downstream/cors.hpp"
+#include "downstream/forwarding.hpp"
+#include "downstream/intake.hpp"
+#include "downstream/make_call.hpp"
+#include "downstream/request_id.hpp"
+
+namespace gateway {
+
+using boost::system::result;
+using namespace std::chrono_literals;
+
+namespace {
+
+using leaving = client_connection::leaving;
+
+// One request after another on one connection.
+class session {
+public:
+    session(session_host& host, client_connection& c, bool local_only)
+        : host_(host), c_(c), local_only_(local_only)
+    {}
+
+    awaitable<void> run()
+    {
+        rules_ = host_.rules();
+        bool more = host_.open.size() <= settings().limits.connections;
+        if (!more)
+            refuse({fault_code::overloaded, "too many connections (limits.connections)", whose::ours,
+                    retry::elsewhere, 5},
+                   dialect::native);
+        while (more) {
+            rules_ = host_.rules();
+            auto got = co_await next_head();
+            if (!got)
+                break;
+            more = co_await one_request();
+            if (more)
+                more = co_await taken();
+        }
+        co_await end();
+    }
+
+private:
+    const config& settings() const { return *rules_->settings; }
+
+    // The next whole head; false when there is none: the client has left, was too slow, or was answered
+    // with an error.
+    awaitable<bool> next_head()
+    {
+        const auto& limits = settings().limits;
+        std::size_t looked = 0;
+        bool begun = false;
+        auto patience = first_ ? limits.header_timeout : limits.client_keepalive;
+        auto deadline = steady::now() + patience;
+        for (;;) {
+            auto bytes = c_.ahead();
+            if (auto end = head_end(bytes, looked); end != 0 && end <= limits.header_bytes) {
+                auto parsed = parse_head(bytes.substr(0, end), {limits.header_bytes, limits.header_fields});
+                c_.consume(end);
+                if (!parsed) {
+                    refuse(parsed.error(), dialect::native);
+                    co_return false;
+                }
+                head_ = std::move(*parsed);
+                first_ = false;
+                co_return true;
+            } else if (end != 0 || bytes.size() > limits.header_bytes) {
+                refuse({fault_code::head_too_large, "the head is over limits.header_bytes",
+                        whose::client, retry::no, 0},
+                       dialect::native);
+                co_return false;
+            }
+            looked = bytes.size();
+            if (c_.left() != leaving::no || (host_.closing && !begun && bytes.empty()))
+                co_return false;
+            if (!begun && !bytes.empty()) {
+                begun = true;
+                deadline = steady::now() + limits.header_timeout;
+            }
+            if (steady::now() >= deadline) {
+                if (begun)
+                    refuse({fault_code::bad_request,
+                            "the head came too slowly (limits.header_timeout)", whose::client,
+                            retry::no, 0},
+                           dialect::native);
+                co_return false;
+            }
+            co_await c_.more_than(looked, deadline);
+        }
+    }
+
+    // An answer after which the connection cannot be trusted any more.
+    void refuse(const fault& f, dialect d)
+    {
+        responder::manners m;
+        m.keep_alive = false;
+        m.id = random_id();
+        m.extra_fields = cors_fields_;
+        responder to(c_, std::move(m));
+        to.fail(f, d);
+    }
+
+    // True when the connection may carry another.
+    awaitable<bool> one_request()
+    {
+        ++host_.served;
+        cors_fields_.clear();
+        auto how = classify(head_.method, head_.path);
+        auto who = identify(head_, {c_.peer_address(), c_.unix_socket()}, rules_->trusted,
+                            settings().clients.identity_headers);
+        auto id = request_id(head_.get("X-Request-Id"));
+        bool keep = head_.keep_alive && !host_.closing;
+        bool body_comes = head_.chunked || head_.content_length.value_or(0) != 0;
+
+        auto refused = gate(how, who);
+        if (cors_only_) {
+            cors_only_ = false;
+            responder to(c_, {head_.http_1_0, keep && !body_comes, false, id, cors_fields_});
+            to.whole(204, {}, {});
+            co_return keep && !body_comes;
+        }
+        if (refused) {
+            refuse(*refused, how.words);
+            co_return false;
+        }
+        if (head_.expects_continue && body_comes)
+            c_.write("HTTP/1.1 100 Continue\r\n\r\n");
+        if (how.what == kind::own || host_.calls == nullptr)
+            co_return co_await page(who, std::move(id), keep);
+        bool held = how.what == kind::generation || how.what == kind::embedding;
+        auto c = begin_call(head_, how, who, rules_->settings, std::move(id), host_.via);
+        if (held)
+            co_return co_await held_call(std::move(c), how, who, keep);
+        co_return co_await streamed_call(std::move(c), keep);
+    }
+
+    // The gate: whose request may not go further at all.
+    std::optional<fault> gate(const classified& how, const identity& who)
+    {
+        const auto& s = settings();
+        auto no = [](fault_code code, std::string why) {
+            return fault{code, std::move(why), whose::client, retry::no, 0};
+        };
+        if (who.tunnelled)
+            host_.tunnel_seen = true;
+        if (local_only_ && !c_.unix_socket() && !host_allowed(head_.get("Host"), rules_->hosts))
+            return no(fault_code::forbidden,
+                      "this Host is not served here; add it to `hosts` in the configuration");
+        auto origin = cors(head_, s.origins);
+        cors_fields_ = origin.fields;
+        if (origin.what == cors_answer::verdict::foreign)
+            return no(fault_code::forbidden,
+                      "this Origin is not allowed; add it to `origins` in the configuration");
+        if (origin.what == cors_answer::verdict::preflight) {
+            cors_only_ = true;
+            return std::nullopt;
+        }
+        if (came_back(head_, host_.via))
+            return no(fault_code::loop,
+                      "the request has come back: the upstream is this gateway itself");
+        if (how.what == kind::management && host_.calls != nullptr &&
+            !may_manage(s.management, who, s.hosts.empty(), rules_->admins))
+            return no(fault_code::forbidden, "`management` is \"" + s.management +
+                                                 "\": models are managed from the gateway's own machine"
+                                                 " or from an address in `clients.admins`");
+        return std::nullopt;
+    }
+
+    awaitable<bool> page(const identity& who, std::string id, bool keep)
+    {
+        responder to(c_, {head_.http_1_0, keep, head_.method == "HEAD", std::move(id), cors_fields_});
+        page_request request{head_, {}, who};
+        auto share = memory_budget::share(host_.memory);
+        auto taken = co_await take_body(c_, head_, bounds(1u << 20), request.body, share);
+        if (!taken) {
+            if (taken.error().code != fault_code::client_gone)
+                refuse(taken.error(), dialect::native);
+            co_return false;
+        }
+        co_await host_.own->answer(request, to);
+        co_return to.keep_alive() && c_.left() == leaving::no;
+    }
+
+    awaitable<bool> held_call(call c, const classified& how, const identity& who, bool keep)
+    {
+        memory_budget::share share(host_.memory);
+        std::string body;
+        auto taken = co_await take_body(c_, head_, bounds(settings().limits.body), body, share);
+        if (taken)
+            taken = add_body(c, head_, how, who, std::move(body), std::move(share));
+        else
+            keep = false;  // what is left of the body is not read
+        if (!taken && taken.error().code == fault_code::client_gone)
+            co_return false;
+        client_sink to(c_, c, {head_.http_1_0, keep, false, cors_fields_});
+        if (!taken) {
+            to.fail(taken.error(), {}, {});
+            co_return keep;
+        }
+        co_return co_await serve(c, to);
+    }
+
+    awaitable<bool> streamed_call(call c, bool keep)
+    {
+        client_upload body(c_, head_);
+        c.has_body = head_.chunked || head_.content_length.has_value();
+        if (!body.complete()) {
+            c.streamed = &body;
+            c.streamed_length = head_.content_length;
+        }
+        client_sink to(c_, c, {head_.http_1_0, keep, head_.method == "HEAD", cors_fields_});
+        auto again = co_await serve(c, to);
+        c_.read_ahead(64 * 1024);
+        // An early answer to an upload: the rest of the body is not ours to read.
+        co_return again && body.complete();
+    }
+
+    awaitable<bool> serve(call& c, client_sink& to)
+    {
+        co_await host_.calls->serve(c, to);
+        if (to.was_cut()) {
+            // The error and the end of the connection must not be seen together: clients that do drop
+            // the text (clients.md §0.7).
+            constexpr auto readable = 250ms;
+            auto until = steady::now() + readable;
+            while (c_.left() == leaving::no && !c_.closed() && steady::now() < until)
+                co_await c_.more_than(c_.ahead().size(), until);
+            if (head_.http_1_0 && to.at().head_committed)
+                c_.reset();
+            else
+                c_.close();
+            co_return false;
+        }
+        co_return to.keep_alive() && !host_.closing;
+    }
+
+    body_bounds bounds(std::uint64_t most) const
+    {
+        return {most, settings().limits.header_timeout, settings().limits.body_rate};
+    }
+
+    // What has been written has been taken; false when the client does not take it.
+    awaitable<bool> taken()
+    {
+        while (c_.backlog() != 0) {
+            auto before = c_.backlog();
+            co_await c_.taken_down_to(before - 1, steady::now() + settings().limits.client_keepalive);
+            if (c_.left() == leaving::broken || c_.closed() || c_.backlog() >= before)
+                co_return false;
+        }
+        co_return c_.left() == leaving::no;
+    }
+
+    // Lingering close (reliability.md D25): a reset would take the answer away from a client that is
+    // still sending.
+    awaitable<void> end()
+    {
+        co_await taken();
+        if (c_.closed() || c_.left() != leaving::no)
+            co_return;
+        c_.shut();
+        auto until = steady::now() + 500ms;
+        std::size_t most = 256 * 1024;
+        while (c_.left() == leaving::no && steady::now() < until) {
+            auto n = c_.ahead().size();
+            c_.consume(n);
+            if (n > most)
+                break;
+            most -= n;
+            co_await c_.more_than(0, until);
+        }
+    }
+
+    session_host& host_;
+    client_connection& c_;
+    std::shared_ptr<const session_rules> rules_;
+    request_head head_;
+    std::string cors_fields_;
+    bool local_only_;
+    bool cors_only_ = false;
+    bool first_ = true;
+};
+
+}  // namespace
+
+awaitable<void> serve_client(session_host& host, client_connection::socket socket, bool local_only)
+{
+    gate::pass inside(host.inside);
+    client_connection c(host.io, std::move(socket), host.memory);
+    struct listed {
+        listed(session_host& h, client_connection& c) : host(h), one(c) { host.open.insert(&one); }
+        ~listed() { host.open.erase(&one); }
+        session_host& host;
+        client_connection& one;
+    } here(host, c);
+    session s(host, c, local_only);
+    co_await s.run();
+}
+
+}  // namespace gateway

@@ -1,0 +1,57 @@
+// One client connection from its first byte to its last: heads through the gate, bodies in, calls to
+// the service, pages to whoever answers them. A session is one coroutine; its locals are its state.
+#pragma once
+
+#include "async/gate.hpp"
+#include "base/memory_budget.hpp"
+#include "call/sink.hpp"
+#include "downstream/connection.hpp"
+#include "downstream/identity.hpp"
+#include "downstream/pages.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+namespace gateway {
+
+// What a configuration means for sessions, worked out once per snapshot.
+struct session_rules {
+    std::shared_ptr<const config> settings;
+    std::vector<network> trusted;
+    std::vector<network> admins;
+    std::vector<std::string> hosts;  // the configured ones and this machine's own name
+};
+
+// What all sessions of a listener share. Owned by the gateway; outlives them.
+struct session_host {
+    asio::io_context& io;
+    memory_budget& memory;
+    std::function<std::shared_ptr<const session_rules>()> rules;
+    service* calls = nullptr;  // none on the admin port
+    pages* own = nullptr;      // /gateway/… on the public port, everything on the admin port
+    std::string via;           // the pseudonym of this process in Via
+    bool closing = false;      // draining: no further request is read
+    gate inside;
+    std::unordered_set<client_connection*> open;
+    std::uint64_t served = 0;  // requests
+    bool tunnel_seen = false;  // a call came with tunnel headers
+
+    explicit session_host(asio::io_context& i, memory_budget& m) : io(i), memory(m), inside(i) {}
+
+    // Draining: idle sessions end, busy ones end after their answer.
+    void close_idle()
+    {
+        closing = true;
+        for (auto* c : open)
+            c->wake();
+    }
+};
+
+// `local_only`: it came in by a loopback listener, so its Host is checked (DNS rebinding).
+awaitable<void> serve_client(session_host& host, client_connection::socket socket, bool local_only);
+
+}  // namespace gateway

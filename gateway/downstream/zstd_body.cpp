@@ -1,0 +1,43 @@
+#include "downstream/zstd_body.hpp"
+
+#include <zstd.h>
+
+#include <memory>
+
+namespace gateway {
+
+boost::system::result<std::string, fault> unpack_zstd(std::string_view packed)
+{
+    constexpr std::size_t most = 20u << 20;
+    constexpr int most_window_log = 23;  // 8 MiB
+    auto bad = [](const char* why) {
+        return fault{fault_code::bad_body, std::string("the zstd body is broken: ") + why,
+                     whose::client, retry::no, 0};
+    };
+    std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(), &ZSTD_freeDCtx);
+    if (!context)
+        return bad("no memory");
+    ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, most_window_log);
+    std::string plain;
+    ZSTD_inBuffer in{packed.data(), packed.size(), 0};
+    std::size_t wants = 1;
+    while (in.pos < in.size) {
+        auto old = plain.size();
+        if (old >= most)
+            return fault{fault_code::too_large, "the body unpacks to more than 20 MiB",
+                         whose::client, retry::no, 0};
+        plain.resize(std::min(most, old + ZSTD_DStreamOutSize()));
+        ZSTD_outBuffer out{plain.data() + old, plain.size() - old, 0};
+        wants = ZSTD_decompressStream(context.get(), &out, &in);
+        plain.resize(old + out.pos);
+        if (ZSTD_isError(wants))
+            return bad(ZSTD_getErrorName(wants));
+        if (out.pos == 0 && wants != 0 && in.pos == in.size)
+            break;
+    }
+    if (wants != 0)
+        return bad("cut short");
+    return plain;
+}
+
+}  // namespace gateway

@@ -1,0 +1,17 @@
+// Request bodies packed with zstd, as Ollama takes them on /v1/* (Codex sends them). Pure.
+#pragma once
+
+#include "call/fault.hpp"
+
+#include <boost/system/result.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace gateway {
+
+// At most 20 MiB unpacked, window at most 8 MiB: Ollama's own limits (cloud_proxy.go:81-92). Faults:
+// bad_body, too_large.
+boost::system::result<std::string, fault> unpack_zstd(std::string_view packed);
+
+}  // namespace gateway

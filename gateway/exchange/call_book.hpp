@@ -1,0 +1,69 @@
+// Which calls there are, and which there were in the last hour: what can be asked about a call while
+// it waits, runs, and after. The calls themselves stand in their coroutines; here is where they are found.
+#pragma once
+
+#include "base/clock.hpp"
+#include "call/queue_status.hpp"
+#include "telemetry/record.hpp"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace gateway {
+
+class live_call;
+
+// A call as it stands now, or as it ended.
+struct call_view {
+    std::string id;
+    std::string client;
+    endpoint where = endpoint::other;
+    std::string model;
+    std::string upstream;
+    phase now = phase::waiting;
+    double age_s = 0;
+    std::int64_t waited_ms = 0;
+    std::optional<std::size_t> position;  // while it waits
+    std::size_t queue_length = 0;
+    std::optional<std::int64_t> eta_ms;
+    std::uint64_t chunks = 0;
+    std::optional<outcome> how;  // once it is over
+    std::vector<attempt> attempts;
+};
+
+class call_book {
+public:
+    // `c` is found under its id until leave(); a second live call of the same id is not found.
+    void enter(live_call& c);
+    void leave(live_call& c, call_record ended);
+
+    live_call* find(std::string_view id) const;
+    std::optional<call_view> view(std::string_view id, instant now) const;
+    std::vector<call_view> live(instant now) const;
+    std::size_t size() const { return all_.size(); }
+
+    // Finished calls, newest first: at most `most`, from behind `after` (an id; empty: from the newest).
+    std::vector<const call_record*> recent(std::size_t most, std::string_view after) const;
+
+private:
+    void forget(instant now);
+
+    static constexpr auto kept_for = std::chrono::hours(1);
+    static constexpr std::size_t most_kept = 20'000;
+
+    struct finished {
+        instant at;
+        call_record record;
+    };
+    std::vector<live_call*> all_;
+    std::unordered_map<std::string, live_call*> by_id_;
+    std::deque<std::shared_ptr<finished>> ended_;  // oldest first
+    std::unordered_map<std::string, std::shared_ptr<finished>> ended_by_id_;
+};
+
+}  // namespace gateway

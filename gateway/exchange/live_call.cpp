@@ -1,0 +1,311 @@
+#include "exchange/live_call.hpp"
+
+#include <algorithm>
+#include <ctime>
+
+namespace gateway {
+
+namespace {
+
+std::int64_t us(duration d)
+{
+    return std::chrono::duration_cast<std::chrono::microseconds>(d).count();
+}
+
+courtesy::settings courtesy_of(const config& c, endpoint where)
+{
+    const auto& q = c.queue;
+    bool refresh = where == endpoint::chat_completions || where == endpoint::completions;
+    return {q.grace, q.commit_whole, q.status_interval, q.heartbeat, refresh};
+}
+
+std::string now_rfc3339()
+{
+    auto now = std::time(nullptr);
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    char text[32];
+    return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+}  // namespace
+
+live_call::live_call(surroundings s, call& c, sink& to)
+    : with_(s),
+      call_(c),
+      to_(to),
+      timeouts_(timeouts_for(*c.settings, c.model)),
+      courtesy_(c.told, c.at_once, c.framed, courtesy_of(*c.settings, c.where), c.arrived),
+      clock_(s.io, [this] { beat(); })
+{
+    with_.book.enter(*this);
+    bool told = c.what != kind::information && c.what != kind::management;
+    if (!told)
+        courtesy_.upstream_answered();
+    set_clock(c.arrived);
+}
+
+live_call::~live_call()
+{
+    auto now = steady::now();
+    if (ending().requested() && (!how_ || *how_ == outcome::client_gone)) {
+        bool left = ending().why() == stop_reason::client_gone ||
+                    ending().why() == stop_reason::client_too_slow;
+        how_ = left ? outcome::client_gone : outcome::cancelled;
+        if (left)
+            with_.counted.client_gone(phase_, now - ending().since(), started_.has_value());
+    }
+    auto r = record(now);
+    with_.counted.ended(r);
+    log_ended(r);
+    with_.book.leave(*this, std::move(r));
+}
+
+void live_call::queues(permit& p, const admission& at, instant until)
+{
+    auto now = steady::now();
+    permit_ = &p;
+    queue_ = &at;
+    gives_up_ = until;
+    if (!queued_)
+        queued_ = now;
+    phase_ = phase::waiting;
+    courtesy_.queued(now);
+    beat();
+}
+
+void live_call::holds(std::function<bool()> nobody_up, duration hold)
+{
+    nobody_up_ = std::move(nobody_up);
+    hold_ = hold;
+}
+
+void live_call::starts()
+{
+    auto now = steady::now();
+    permit_ = nullptr;
+    gives_up_ = instant::max();
+    nobody_up_ = nullptr;
+    if (!started_)
+        started_ = now;
+    phase_ = phase::starting;
+    courtesy_.running(now);
+    beat();
+}
+
+void live_call::sent()
+{
+    phase_ = phase::processing;
+}
+
+void live_call::answered(int status)
+{
+    status_ = status;
+    auto now = steady::now();
+    if (!first_byte_)
+        first_byte_ = now;
+    last_piece_ = now;
+    bool told_done = call_.told == telling::open_webui && to_.at().head_committed;
+    courtesy_.upstream_answered();
+    if (told_done)
+        to_.tell(this->status(now), true, false);
+    phase_ = call_.framed == shape::one_piece ? phase::answering : phase::streaming;
+    if (present_ != nullptr) {
+        present_->progressed(now);
+        present_->limit(limit_now());
+    }
+    set_clock(now);
+}
+
+void live_call::passes(std::size_t bytes, instant now)
+{
+    if (chunks_ != 0)
+        with_.counted.chunk_gap(now - last_piece_);
+    ++chunks_;
+    bytes_ += bytes;
+    last_piece_ = now;
+    if (present_ != nullptr)
+        present_->progressed(now);
+}
+
+void live_call::tries(const std::string& upstream)
+{
+    attempt_began_ = steady::now();
+    attempts_.push_back({call_.model.empty() ? "" : call_.model, upstream, outcome::not_tried, 0, "", 0});
+}
+
+void live_call::tried(outcome how, int status, std::string error)
+{
+    auto& a = attempts_.back();
+    a.what = how;
+    a.status = status;
+    a.error = std::move(error);
+    a.ms = ms(steady::now() - attempt_began_);
+}
+
+// --- the clock ---------------------------------------------------------------------------------------
+
+duration live_call::limit_now() const
+{
+    if (call_.framed == shape::one_piece)
+        return timeouts_.whole;
+    if (!first_byte_)
+        return timeouts_.first_byte;
+    // A model that calls tools may think long between two pieces.
+    return call_.facts.tools && timeouts_.idle != timeouts_.idle.zero()
+               ? std::max(timeouts_.idle, timeouts_.first_byte)
+               : timeouts_.idle;
+}
+
+const char* live_call::passed_limit() const
+{
+    if (work_ != nullptr && work_->why() == stop_reason::too_long)
+        return "total";
+    if (call_.framed == shape::one_piece)
+        return "whole";
+    return first_byte_ ? "idle" : "first_byte";
+}
+
+void live_call::watch(models::presence* p, stop& work)
+{
+    present_ = p;
+    work_ = &work;
+    if (present_ != nullptr)
+        present_->limit(limit_now());
+    set_clock(steady::now());
+}
+
+void live_call::unwatch()
+{
+    present_ = nullptr;
+    work_ = nullptr;
+}
+
+void live_call::beat()
+{
+    auto now = steady::now();
+    if (permit_ != nullptr) {
+        if (nobody_up_) {
+            if (!nobody_up_())
+                down_since_.reset();
+            else if (!down_since_)
+                down_since_ = now;
+            held_too_long_ = down_since_ && now - *down_since_ >= hold_;
+        }
+        if (now >= gives_up_ || held_too_long_) {
+            permit_->give_up();
+            return;
+        }
+    }
+    if (work_ != nullptr && !work_->requested()) {
+        bool total = timeouts_.total != timeouts_.total.zero() && started_ &&
+                     now - *started_ >= timeouts_.total;
+        if (total)
+            work_->request(stop_reason::too_long, now);
+        else if (present_ != nullptr && present_->timed_out(now))
+            work_->request(stop_reason::silent, now);
+        if (work_ == nullptr || work_->requested())
+            return;
+    }
+    for (auto act = courtesy_.due(now); act != courtesy::act::nothing; act = courtesy_.due(now)) {
+        to_.tell(status(now), false, act == courtesy::act::chunk_refresh);
+        if (ending().requested())
+            return;
+    }
+    set_clock(now);
+}
+
+void live_call::set_clock(instant now)
+{
+    auto next = std::min(courtesy_.next_due(), gives_up_);
+    if (permit_ != nullptr && nobody_up_)
+        next = std::min(next, now + std::min<duration>(std::chrono::seconds(1), hold_));
+    if (work_ != nullptr) {
+        if (present_ != nullptr)
+            next = std::min(next, present_->look_again(now));
+        if (timeouts_.total != timeouts_.total.zero() && started_)
+            next = std::min<instant>(next, *started_ + timeouts_.total);
+    }
+    clock_.set(next == instant::max() ? next : std::max(next, now + std::chrono::microseconds(100)));
+}
+
+// --- views -------------------------------------------------------------------------------------------
+
+queue_status live_call::status(instant now) const
+{
+    queue_status s;
+    s.status = phase_;
+    if (permit_ != nullptr) {
+        s.position = permit_->position();
+        s.queue_length = queue_->view().waiting();
+        if (auto eta = permit_->eta(now))
+            s.eta_ms = ms(*eta);
+    }
+    s.waited_ms = ms(now - call_.arrived);
+    s.model = call_.facts.model;
+    s.request_id = call_.id;
+    s.message = queue_message(with_.messages, call_.languages, s.position, s.waited_ms / 1000);
+    return s;
+}
+
+timing live_call::times() const
+{
+    auto now = steady::now();
+    timing t;
+    if (queued_)
+        t.queue_us = us((started_ ? *started_ : now) - *queued_);
+    if (started_)
+        t.upstream_us = us((first_byte_ ? *first_byte_ : now) - *started_);
+    return t;
+}
+
+call_view live_call::view(instant now) const
+{
+    call_view v;
+    v.id = call_.id;
+    v.client = call_.client;
+    v.where = call_.where;
+    v.model = call_.model;
+    if (!attempts_.empty())
+        v.upstream = attempts_.back().upstream;
+    v.now = phase_;
+    v.age_s = seconds(now - call_.arrived);
+    v.waited_ms = queued_ ? ms((started_ ? *started_ : now) - *queued_) : 0;
+    if (permit_ != nullptr) {
+        v.position = permit_->position();
+        v.queue_length = queue_->view().waiting();
+        if (auto eta = permit_->eta(now))
+            v.eta_ms = ms(*eta);
+    }
+    v.chunks = chunks_;
+    for (const auto& a : attempts_)
+        if (a.what != outcome::not_tried)
+            v.attempts.push_back(a);
+    return v;
+}
+
+call_record live_call::record(instant now) const
+{
+    call_record r;
+    r.id = call_.id;
+    r.client = call_.client;
+    r.where = call_.where;
+    r.what = call_.what;
+    r.model = call_.model;
+    r.model_label = listed_ ? call_.model : "other";
+    r.how = how_.value_or(outcome::upstream_failed);
+    r.ended_in = phase_;
+    r.status = status_;
+    r.queue_us = queued_ ? us((started_ ? *started_ : now) - *queued_) : 0;
+    r.first_byte_us = first_byte_ ? us(*first_byte_ - call_.arrived) : -1;
+    r.total_us = us(now - call_.arrived);
+    r.bytes = bytes_;
+    r.chunks = chunks_;
+    r.prompt_tokens = usage_.prompt_tokens;
+    r.completion_tokens = usage_.completion_tokens;
+    r.finished_at = now_rfc3339();
+    r.attempts = attempts_;
+    return r;
+}
+
+}  // namespace gateway

@@ -1,0 +1,119 @@
+// A call in progress: its phase, its times, its attempts, and the clock that tells its client and ends
+// it when it has been silent too long. Its destructor is the call's last phase: it runs however the
+// call ends.
+#pragma once
+
+#include "admission/admission.hpp"
+#include "async/alarm.hpp"
+#include "call/sink.hpp"
+#include "exchange/call_book.hpp"
+#include "models/models.hpp"
+#include "stream/courtesy.hpp"
+#include "stream/frames.hpp"
+#include "stream/reader.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gateway {
+
+class live_call {
+public:
+    struct surroundings {
+        asio::io_context& io;
+        call_book& book;
+        metrics& counted;
+        const std::vector<message_text>& messages;
+    };
+
+    live_call(surroundings s, call& c, sink& to);
+    ~live_call();
+    live_call(const live_call&) = delete;
+    live_call& operator=(const live_call&) = delete;
+
+    call& what() { return call_; }
+    sink& to() { return to_; }
+    stop& ending() { return to_.ending(); }
+    const config& settings() const { return *call_.settings; }
+    metrics& counted() { return with_.counted; }
+
+    // --- told by the exchange as the call goes on ---
+    // It stands in the queue: its client is told, and it gives up at `until` (max_wait).
+    void queues(permit& p, const admission& at, instant until);
+    // With no upstream up it is held no longer than `hold`; asked each time the clock looks.
+    void holds(std::function<bool()> nobody_up, duration hold);
+    bool held_too_long() const { return held_too_long_; }
+    // The gateway is stopping: it need not wait any longer. Nothing for a call that has its permit.
+    void leave_queue()
+    {
+        if (permit_ != nullptr)
+            permit_->give_up();
+    }
+    void starts();              // it has its permit
+    void sent();                // its bytes are on the upstream's wire
+    void answered(int status);  // the upstream's head is there
+    void passes(std::size_t bytes, instant now);  // a piece of the answer
+    void ends(outcome how) { how_ = how; }
+    void used(usage u) { usage_ = u; }
+    void labelled(bool listed) { listed_ = listed; }
+
+    // An attempt begins; it is in the list until it ends as something better.
+    void tries(const std::string& upstream);
+    void tried(outcome how, int status, std::string error);
+    const std::vector<attempt>& attempts() const { return attempts_; }
+
+    // The clock watches over this until unwatch(): `work` is stopped when the model has been silent too
+    // long (`p`: none, when that does not count), or the call has run for `timeouts.total`.
+    void watch(models::presence* p, stop& work);
+    void unwatch();
+    // Which limit was passed: "first_byte", "idle", "whole" or "total".
+    const char* passed_limit() const;
+
+    timing times() const;
+    call_view view(instant now) const;
+    phase now_in() const { return phase_; }
+    const std::string& id() const { return call_.id; }
+    std::size_t place_in_book = 0;  // call_book's own
+
+private:
+    void beat();
+    void set_clock(instant now);
+    queue_status status(instant now) const;
+    duration limit_now() const;
+    call_record record(instant now) const;
+
+    surroundings with_;
+    call& call_;
+    sink& to_;
+    config::timeout_settings timeouts_;
+    courtesy courtesy_;
+    alarm clock_;
+
+    phase phase_ = phase::waiting;
+    permit* permit_ = nullptr;
+    const admission* queue_ = nullptr;
+    instant gives_up_ = instant::max();
+    std::function<bool()> nobody_up_;
+    duration hold_{};
+    std::optional<instant> down_since_;
+    bool held_too_long_ = false;
+
+    std::optional<instant> queued_;
+    std::optional<instant> started_;
+    std::optional<instant> first_byte_;
+    instant last_piece_{};
+    models::presence* present_ = nullptr;
+    stop* work_ = nullptr;
+
+    std::vector<attempt> attempts_;
+    instant attempt_began_{};
+    std::optional<outcome> how_;
+    int status_ = 0;
+    std::uint64_t bytes_ = 0;
+    std::uint64_t chunks_ = 0;
+    usage usage_;
+    bool listed_ = false;
+};
+
+}  // namespace gateway

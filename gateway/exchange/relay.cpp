@@ -1,0 +1,181 @@
+// The hot path: what one piece of an answer costs is decided here (tests and bench keep it at one read
+// and one write, without an allocation).
+#include "base/text.hpp"
+#include "exchange/exchange.hpp"
+#include "exchange/live_call.hpp"
+#include "stream/reader.hpp"
+#include "wire/chunk_frame.hpp"
+
+namespace gateway {
+namespace {
+
+framing framing_of(const answer& a)
+{
+    std::string_view type = a.head.content_type;
+    if (istarts_with(type, "application/x-ndjson"))
+        return framing::ndjson;
+    if (istarts_with(type, "text/event-stream"))
+        return framing::sse;
+    return framing::one_piece;
+}
+
+// Looks for the end that a whole JSON answer has when only the connection's end bounds it.
+class last_byte {
+public:
+    void see(std::string_view piece)
+    {
+        auto at = piece.find_last_not_of(" \t\r\n");
+        if (at != std::string_view::npos)
+            byte_ = piece[at];
+    }
+    bool ends_json() const { return byte_ == '}' || byte_ == ']'; }
+
+private:
+    char byte_ = 0;
+};
+
+}  // namespace
+
+awaitable<exchange::ending> exchange::relay(live_call& live, upstream_connection& c, answer& a,
+                                            std::size_t begin, std::size_t have, stop& work,
+                                            bool& clean)
+{
+    auto& to = live.to();
+    auto& call = live.what();
+    bool model = call.what == kind::generation || call.what == kind::embedding;
+    live.answered(a.head.status);
+    call.release_body();
+    if (to.at().head_committed && a.head.status != 200)
+        co_return co_await relay_error(live, c, a, begin, have);
+
+    live.tried(a.head.status < 400 ? outcome::ok : outcome::upstream_status, a.head.status, "");
+    to.head(a.head, live.times(), live.attempts());
+    auto how = model && a.head.status == 200 ? framing_of(a) : framing::one_piece;
+    std::optional<stream_reader> reader;
+    if (model && a.head.status == 200)
+        reader.emplace(how, call.where);
+    bool record_framed = reader && how != framing::one_piece;
+    bool bounded_by_close = a.body.ends_with_connection() && !a.head.no_body;
+    bool json = istarts_with(a.head.content_type, "application/json");
+    last_byte last_seen;
+
+    auto finished = [&] {
+        if (reader)
+            live.used(reader->tokens());
+        bool refused = a.head.status >= 400;
+        ending e;
+        e.how = refused ? outcome::upstream_status : outcome::ok;
+        e.status = a.head.status;
+        if (refused)
+            e.why.message = "the upstream answered " + std::to_string(a.head.status);
+        if (reader && reader->error_seen()) {
+            e.how = outcome::upstream_status;
+            e.status = 200;
+            e.why.message = "the upstream's answer ended in an error of its own";
+        }
+        return e;
+    };
+    auto cut_short = [&](std::string why) {
+        fault f{fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
+        return ending{outcome::truncated, std::move(f), 0, false};
+    };
+
+    if (a.body.done()) {
+        to.piece(c.data(), 0, true);
+        clean = a.keep_alive && begin == have;
+        co_return finished();
+    }
+    char* raw = c.data() + begin;
+    std::size_t size = have - begin;
+    for (;;) {
+        if (size != 0) {
+            auto step = a.body.decode(std::span(raw, size));
+            if (step.bad)
+                co_return cut_short("the upstream's answer is broken: bad chunk");
+            std::string_view piece(raw, step.payload);
+            if (!piece.empty())
+                live.passes(piece.size(), steady::now());
+            if (reader)
+                reader->feed(piece);
+            if (bounded_by_close)
+                last_seen.see(piece);
+            if (reader && step.done)
+                reader->finish();
+            bool told_all = record_framed && reader->complete() && (reader->at_end() || step.done);
+            if (told_all || (step.done && !record_framed)) {
+                // The end marker and the end go out in one write.
+                to.piece(raw, step.payload, true);
+                clean = a.keep_alive && step.done && step.consumed == size;
+                if (!step.done)
+                    clean = co_await drain(c, a, work);
+                co_return finished();
+            }
+            if (!piece.empty())
+                to.piece(raw, step.payload, false);
+            if (step.done)
+                co_return cut_short("the upstream's answer ended without its end marker");
+        }
+        if (work.requested())
+            co_return stopped(live, work, site_.pool.url());
+        to.flush();
+        if (!model)
+            co_await to.room();
+        auto [ec, n] = co_await c.read();
+        if (work.requested())
+            co_return stopped(live, work, site_.pool.url());
+        if (ec == asio::error::eof && bounded_by_close && !record_framed &&
+            (!json || last_seen.ends_json())) {
+            to.piece(c.data(), 0, true);
+            co_return finished();
+        }
+        if (ec)
+            co_return cut_short("the upstream's answer was cut short: " + ec.message());
+        raw = c.data();
+        size = n;
+    }
+}
+
+// The client has its whole answer; the upstream's last chunk is still to come. Short patience: the
+// connection is only kept when it comes soon.
+awaitable<bool> exchange::drain(upstream_connection& c, answer& a, stop& work)
+{
+    alarm bound(io_, [&] { c.close(); });
+    bound.set(steady::now() + std::chrono::seconds(1));
+    while (!a.body.done()) {
+        auto [ec, n] = co_await c.read();
+        if (ec || work.requested())
+            co_return false;
+        auto step = a.body.decode(std::span(c.data(), n));
+        if (step.bad)
+            co_return false;
+        if (step.done)
+            co_return a.keep_alive && step.consumed == n;
+    }
+    co_return false;
+}
+
+// Our head was committed before the upstream said no: its words go in-band.
+awaitable<exchange::ending> exchange::relay_error(live_call& live, upstream_connection& c, answer& a,
+                                                  std::size_t begin, std::size_t have)
+{
+    constexpr std::size_t most = 256 * 1024;
+    std::string text(c.data() + begin, have - begin);
+    auto first = a.body.decode(std::span(text.data(), text.size()));
+    text.resize(first.payload);
+    while (!a.body.done() && !first.bad && text.size() < most) {
+        auto [ec, n] = co_await c.read();
+        if (ec)
+            break;
+        first = a.body.decode(std::span(c.data(), n));
+        text.append(c.data(), first.payload);
+    }
+    ending e;
+    e.how = outcome::upstream_status;
+    e.status = a.head.status;
+    e.why.message = "the upstream answered " + std::to_string(a.head.status);
+    live.tried(e.how, e.status, e.why.message);
+    live.to().fail_with(a.head.status, text, live.attempts());
+    co_return e;
+}
+
+}  // namespace gateway

@@ -1,0 +1,218 @@
+#include "base/log.hpp"
+#include "exchange/exchange.hpp"
+#include "exchange/live_call.hpp"
+#include "upstream/ollama.hpp"
+
+namespace gateway {
+
+// An upload goes up while the answer is already read: an upstream may answer early (a blob it has).
+struct exchange::upload_state {
+    explicit upload_state(asio::io_context& io) : over(io) {}
+    event over;
+    bool running = true;
+    bool whole = false;
+};
+
+// What stopped the work, in the words of an attempt.
+exchange::ending exchange::stopped(live_call& live, stop& work, const upstream_url& from) const
+{
+    switch (work.why()) {
+    case stop_reason::silent:
+    case stop_reason::too_long: {
+        auto passed = std::string_view(live.passed_limit());
+        auto limits = timeouts_for(live.settings(), live.what().model);
+        auto limit = passed == "total"   ? limits.total
+                     : passed == "whole" ? limits.whole
+                     : passed == "idle"  ? limits.idle
+                                         : limits.first_byte;
+        auto seconds_text = std::to_string(limit.count() / 1000);
+        if (limit.count() % 1000 != 0)
+            seconds_text = std::to_string(double(limit.count()) / 1000);
+        auto text = live.what().facts.model + " timed out after " + seconds_text + " s (timeouts." +
+                    std::string(passed) + ")";
+        return {outcome::timed_out,
+                {fault_code::timed_out, text, whose::upstream, retry::elsewhere, 0},
+                0, false};
+    }
+    case stop_reason::cancelled:
+        return {outcome::cancelled,
+                {fault_code::cancelled, "the call was cancelled", whose::ours, retry::no, 0},
+                0, false};
+    case stop_reason::draining:
+        return {outcome::cancelled,
+                {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
+                0, false};
+    default: break;
+    }
+    return {outcome::client_gone,
+            {fault_code::client_gone, "the client left " + from.authority + "'s answer",
+             whose::client, retry::no, 0},
+            0, false};
+}
+
+awaitable<exchange::ending> exchange::try_once(live_call& live, const std::string* watched)
+{
+    stop work;  // of this attempt: the call's own end, or a limit passed
+    stop::hook on_end(live.ending(), [&] { work.request(live.ending().why(), steady::now()); });
+    std::optional<models::presence> present;
+    if (watched != nullptr) {
+        present.emplace(site_.loaded, *watched, duration{},
+                        [&] { work.request(stop_reason::silent, steady::now()); });
+    }
+    if (live.what().what != kind::management)
+        live.watch(present ? &*present : nullptr, work);
+    ending e;
+    auto began = steady::now();
+    auto connect = timeouts_for(live.settings(), live.what().model).connect;
+    for (bool fresh : {false, true}) {
+        auto got = co_await site_.pool.acquire(work, connect, fresh);
+        if (!got) {
+            if (work.requested())
+                e = stopped(live, work, site_.pool.url());
+            else
+                e = {outcome::connect_failed,
+                     {fault_code::no_upstream, got.error().message, whose::upstream,
+                      retry::elsewhere, 10},
+                     0, true};
+            break;
+        }
+        lease l = std::move(*got);
+        bool stale = false;
+        {
+            stop::hook on_stop(work, [&] { l->close(); });
+            e = co_await send_and_relay(live, l, work, stale);
+        }
+        if (!stale || fresh || live.what().streamed != nullptr)
+            break;
+        // The upstream had closed an idle connection; nothing of the answer came, so the call was not
+        // begun there: once more, on a fresh one.
+    }
+    live.unwatch();
+    if (present) {
+        auto now = steady::now();
+        if (e.how == outcome::timed_out)
+            counted_.timed_out(work.why() == stop_reason::too_long ? "total" : live.passed_limit());
+        if (e.how == outcome::timed_out && work.why() == stop_reason::silent)
+            present->expired(began, now);  // the socket is closed by now
+        else if (e.how == outcome::ok || e.how == outcome::upstream_status)
+            present->finished(now);
+    }
+    co_return e;
+}
+
+awaitable<void> exchange::send_upload(call& c, upstream_connection& to,
+                                      std::shared_ptr<upload_state> s)
+{
+    bool chunked = !c.streamed_length;
+    std::string framed;
+    for (;;) {
+        auto piece = co_await c.streamed->next();
+        if (piece.empty() || to.closed())
+            break;
+        std::string_view bytes(piece.data(), piece.size());
+        if (chunked) {
+            char size[20];
+            auto n = std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
+            framed.assign(size, std::size_t(n)).append(bytes).append("\r\n");
+            bytes = framed;
+        }
+        auto [ec, sent] = co_await to.write(bytes);
+        if (ec)
+            break;  // the upstream has heard enough: its answer says why
+    }
+    s->whole = c.streamed->complete();
+    if (s->whole && chunked && !to.closed()) {
+        auto [ec, sent] = co_await to.write("0\r\n\r\n");
+        s->whole = !ec;
+    }
+    s->running = false;
+    s->over.tell();
+}
+
+awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, stop& work,
+                                                     bool& stale)
+{
+    auto& c = live.what();
+    std::optional<std::uint64_t> length;
+    if (c.streamed != nullptr)
+        length = c.streamed_length;
+    else if (c.has_body)
+        length = c.body.size();
+    auto head = request_head(site_.pool.url(), c.method, c.target, c.fields, length,
+                             c.streamed != nullptr);
+    // Even when the write fails an answer may be there already; the read tells.
+    co_await l->write(head, c.body);
+    if (work.requested())
+        co_return stopped(live, work, site_.pool.url());
+    live.sent();
+
+    std::shared_ptr<upload_state> up;
+    if (c.streamed != nullptr) {
+        up = std::make_shared<upload_state>(io_);
+        spawn(io_, "upload", send_upload(c, *l, up));
+    }
+    answer a;
+    std::size_t begin = 0, have = 0;
+    bool clean = false;
+    auto e = co_await read_head(live, *l, a, begin, have, work);
+    if (e.how == outcome::ok)
+        e = co_await relay(live, *l, a, begin, have, work, clean);
+    else
+        stale = l->used_before && have == 0 && !work.requested();
+    if (up) {
+        if (up->running) {
+            clean = false;
+            l->close();
+            c.streamed->abandon();
+            while (up->running)
+                co_await up->over.wait_until();
+        }
+        bool broken_off = !up->whole && !c.streamed->complete();
+        if (broken_off && e.how != outcome::ok && !live.to().at().head_committed)
+            e = {outcome::client_gone,
+                 {fault_code::client_gone, "the client stopped sending", whose::client, retry::no, 0},
+                 0, false};
+    }
+    if (clean)
+        l.keep();
+    else
+        l->close();
+    co_return e;
+}
+
+awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connection& c, answer& into,
+                                                std::size_t& begin, std::size_t& have, stop& work)
+{
+    auto broken = [](const std::string& why) {
+        return ending{outcome::upstream_failed,
+                      {fault_code::upstream_failed, why, whose::upstream, retry::elsewhere, 0},
+                      0, false};
+    };
+    bool to_head = live.what().method == "HEAD";
+    for (;;) {
+        std::string_view seen(c.data(), have);
+        if (auto at = seen.find("\r\n\r\n"); at != std::string_view::npos) {
+            auto parsed = parse_answer(seen.substr(0, at + 4), to_head);
+            if (!parsed)
+                co_return broken(parsed.error().message);
+            if (!parsed->interim) {
+                into = std::move(*parsed);
+                begin = at + 4;
+                co_return ending{};
+            }
+            have -= at + 4;
+            std::memmove(c.data(), c.data() + at + 4, have);
+            continue;
+        }
+        if (have == upstream_connection::capacity)
+            co_return broken("the upstream's answer is broken: its head is too long");
+        auto [ec, n] = co_await c.read(have);
+        if (work.requested())
+            co_return stopped(live, work, site_.pool.url());
+        if (ec)
+            co_return broken("the upstream closed the connection before its answer: " + ec.message());
+        have += n;
+    }
+}
+
+}  // namespace gateway

@@ -1,0 +1,69 @@
+// Owns every room, in the order they are built, and introduces them to each other: the only file that
+// knows everybody.
+#pragma once
+
+#include "admin/admin_pages.hpp"
+#include "admin/queue_pages.hpp"
+#include "downstream/listener.hpp"
+#include "exchange/exchange.hpp"
+#include "upstream/address.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gateway {
+
+class whole_gateway {
+public:
+    // Throws std::runtime_error when it cannot listen.
+    whole_gateway(asio::io_context& io, std::shared_ptr<const config> settings);
+    ~whole_gateway();
+
+    // Everything begins; returns at once. What must be waited for runs in the io_context.
+    void start();
+    // SIGTERM: no new calls; running ones finish within `drain`, waiting ones are refused. The
+    // io_context's run() returns when it is over.
+    void drain();
+    bool draining() const { return draining_; }
+    // Told once, when draining is over and nothing runs any more.
+    void on_stopped(std::function<void()> f) { stopped_ = std::move(f); }
+
+    std::vector<std::string> addresses() const;
+    std::string admin_address() const { return admin_->address(); }
+    std::vector<std::string> warnings() const;
+
+private:
+    awaitable<void> beat();
+    awaitable<void> leave();
+    turnstile::limits limits_of(unsigned capacity) const;
+
+    asio::io_context& io_;
+    std::shared_ptr<const config> settings_;
+    std::shared_ptr<const session_rules> rules_;
+    instant started_ = steady::now();
+    bool draining_ = false;
+
+    memory_budget memory_;
+    metrics counted_;
+    resolver names_;
+    upstream_pool pool_;
+    upstream_health health_;
+    admission generations_;
+    admission embeddings_;
+    models models_;
+    site site_;
+    exchange exchange_;
+
+    session_host clients_;
+    session_host admins_;
+    queue_pages queue_pages_;
+    admin_pages admin_pages_;
+    std::vector<std::unique_ptr<listener>> listeners_;
+    std::unique_ptr<listener> admin_;
+    event beat_now_;
+    bool over_ = false;
+    std::function<void()> stopped_;
+};
+
+}  // namespace gateway

@@ -1,0 +1,267 @@
+// A walk over the members of a JSON object that never descends: what matters stands at most three
+// levels deep, and each level is walked on its own.
+#include "stream/record.hpp"
+
+#include "base/text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+namespace gateway {
+
+namespace {
+
+constexpr std::size_t longest_error = 4096;
+
+const char* skip_space(const char* p, const char* end)
+{
+    while (p != end && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n')) {
+        ++p;
+    }
+    return p;
+}
+
+// `p` is after the opening quote; gives the place after the closing one, nullptr when there is
+// none.
+const char* skip_string(const char* p, const char* end)
+{
+    for (;;) {
+        auto* quote =
+            static_cast<const char*>(std::memchr(p, '"', static_cast<std::size_t>(end - p)));
+        if (quote == nullptr) {
+            return nullptr;
+        }
+        auto* slash = quote;
+        while (slash != p && slash[-1] == '\\') {
+            --slash;
+        }
+        p = quote + 1;
+        if ((quote - slash) % 2 == 0) {
+            return p;
+        }
+        // Escaped: what follows is still the string. The backslashes were all counted, so the next
+        // search may start after them.
+    }
+}
+
+// `p` is after the opening bracket.
+const char* skip_nested(const char* p, const char* end)
+{
+    std::size_t depth = 1;
+    while (p != end) {
+        switch (*p++) {
+            case '"':
+                p = skip_string(p, end);
+                if (p == nullptr) {
+                    return nullptr;
+                }
+                break;
+            case '{':
+            case '[': ++depth; break;
+            case '}':
+            case ']':
+                if (--depth == 0) {
+                    return p;
+                }
+                break;
+            default: break;
+        }
+    }
+    return nullptr;
+}
+
+const char* skip_value(const char* p, const char* end)
+{
+    if (p == end) {
+        return nullptr;
+    }
+    if (*p == '"') {
+        return skip_string(p + 1, end);
+    }
+    if (*p == '{' || *p == '[') {
+        return skip_nested(p + 1, end);
+    }
+    const char* begin = p;
+    while (p != end && std::strchr(",}] \t\r\n", *p) == nullptr) {
+        ++p;
+    }
+    return p == begin ? nullptr : p;
+}
+
+std::string_view between(const char* begin, const char* end)
+{
+    return {begin, static_cast<std::size_t>(end - begin)};
+}
+
+// Calls visit(key, value) for each member, both as written, the key without its quotes. True when
+// it was one object and nothing but white space followed; `open_ended`: anything may follow.
+template <class Visit>
+bool each_member(std::string_view json, Visit visit, bool open_ended = false)
+{
+    const char* const end = json.data() + json.size();
+    const char* p = skip_space(json.data(), end);
+    if (p == end || *p != '{') {
+        return false;
+    }
+    p = skip_space(p + 1, end);
+    if (p != end && *p == '}') {
+        return open_ended || skip_space(p + 1, end) == end;
+    }
+    while (p != end && *p == '"') {
+        const char* key = p + 1;
+        p = skip_string(key, end);
+        if (p == nullptr) {
+            return false;
+        }
+        const char* key_end = p - 1;
+        p = skip_space(p, end);
+        if (p == end || *p != ':') {
+            return false;
+        }
+        const char* value = skip_space(p + 1, end);
+        p = skip_value(value, end);
+        if (p == nullptr) {
+            return false;
+        }
+        visit(between(key, key_end), between(value, p));
+        p = skip_space(p, end);
+        if (p == end) {
+            return false;
+        }
+        if (*p == '}') {
+            return open_ended || skip_space(p + 1, end) == end;
+        }
+        if (*p != ',') {
+            return false;
+        }
+        p = skip_space(p + 1, end);
+    }
+    return false;
+}
+
+bool is_string(std::string_view value)
+{
+    return value.size() >= 2 && value.front() == '"';
+}
+
+std::string_view unquoted(std::string_view value)
+{
+    return is_string(value) ? value.substr(1, value.size() - 2) : std::string_view();
+}
+
+// A JSON string's text, cut; as written where it is not a valid one.
+std::string text_of(std::string_view value)
+{
+    auto parsed = nlohmann::json::parse(value.begin(), value.end(), nullptr, false);
+    std::string text =
+        parsed.is_string() ? parsed.get<std::string>() : std::string(unquoted(value));
+    if (text.size() > longest_error) {
+        text.resize(longest_error);
+    }
+    return text;
+}
+
+std::string message_of(std::string_view error)
+{
+    std::string text;
+    each_member(error, [&](std::string_view key, std::string_view value) {
+        if (key == "message" && is_string(value)) {
+            text = text_of(value);
+        }
+    });
+    return text;
+}
+
+void read_usage(std::string_view usage, record& r, bool open_ended = false)
+{
+    auto visit = [&](std::string_view key, std::string_view value) {
+        auto& count =
+            key == "prompt_tokens" || key == "input_tokens" ? r.prompt_tokens : r.completion_tokens;
+        if (&count == &r.prompt_tokens || key == "completion_tokens" || key == "output_tokens") {
+            if (auto n = parse_uint(value)) {
+                count = n;
+            }
+        }
+    };
+    each_member(usage, visit, open_ended);
+}
+
+// The `response` of a response.* event, the `message` of a message_start.
+void read_envelope(std::string_view envelope, record& r)
+{
+    each_member(envelope, [&](std::string_view key, std::string_view value) {
+        if (key == "usage") {
+            read_usage(value, r);
+        } else if (key == "error" && value.front() == '{') {
+            r.error_text = message_of(value);
+        }
+    });
+}
+
+// Where the value of the last member `key` (with its quotes) in `tail` begins; empty when nowhere.
+// Only a key can read so: in a string's text the quotes would be escaped.
+std::string_view last_value(std::string_view tail, std::string_view key)
+{
+    for (auto at = tail.rfind(key); at != std::string_view::npos; at = tail.rfind(key, at - 1)) {
+        const char* const end = tail.data() + tail.size();
+        const char* p = skip_space(tail.data() + at + key.size(), end);
+        if (p != end && *p == ':') {
+            p = skip_space(p + 1, end);
+            return between(p, end);
+        }
+        if (at == 0) {
+            break;
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+record read_record(std::string_view json)
+{
+    record r;
+    std::string_view message;
+    r.whole = each_member(json, [&](std::string_view key, std::string_view value) {
+        if (key == "done") {
+            r.done = value == "true";
+        } else if (key == "error") {
+            bool object = value.front() == '{';
+            r.error = object || is_string(value);
+            r.error_text = object ? message_of(value) : r.error ? text_of(value) : std::string();
+        } else if (key == "type") {
+            r.type = unquoted(value);
+        } else if (key == "prompt_eval_count") {
+            r.prompt_tokens = parse_uint(value);
+        } else if (key == "eval_count") {
+            r.completion_tokens = parse_uint(value);
+        } else if (key == "usage") {
+            read_usage(value, r);
+        } else if (key == "response" || key == "message") {
+            read_envelope(value, r);
+            message = key == "message" ? value : message;
+        }
+    });
+    if (r.error_text.empty() && r.type == "error" && is_string(message)) {
+        r.error_text = text_of(message);
+    }
+    return r;
+}
+
+record read_record_tail(std::string_view tail)
+{
+    record r;
+    auto count = [&](std::string_view key) {
+        auto value = last_value(tail, key);
+        auto digits = value.find_first_not_of("0123456789");
+        return parse_uint(value.substr(0, digits));
+    };
+    r.prompt_tokens = count("\"prompt_eval_count\"");
+    r.completion_tokens = count("\"eval_count\"");
+    read_usage(last_value(tail, "\"usage\""), r, true);
+    return r;
+}
+
+}  // namespace gateway

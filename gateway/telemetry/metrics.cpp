@@ -1,0 +1,181 @@
+#include "telemetry/metrics.hpp"
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+
+namespace gateway {
+namespace {
+
+using buckets = prometheus::Histogram::BucketBoundaries;
+
+// vLLM's boundaries, which operators know (vllm/v1/metrics/loggers.py); finer ones added below.
+const buckets first_byte{0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,
+                         0.75,  1,      2.5,   5,    7.5,  10,   20,   40,   80.0, 160.0, 640.0,
+                         2560.0};
+const buckets per_chunk{0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4,
+                        0.5,    0.75,  1,    2.5,   5,    7.5,   10,  20,   40,  80};
+const buckets whole{0.005, 0.05, 0.3, 0.5, 0.8, 1,  1.5, 2,  2.5, 5,   10,  15,
+                    20,    30,   40,  50,  60,  120, 240, 480, 960, 1920, 7680};
+const buckets short_times{0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5};
+
+constexpr const char* prefix = "ollama_gateway_";
+
+}  // namespace
+
+struct metrics::state {
+    prometheus::Registry registry;
+    prometheus::Family<prometheus::Counter>& requests = counter(
+        "requests_total", "Calls by their end; `model` is a name the upstream lists, or other.");
+    prometheus::Family<prometheus::Counter>& rejected =
+        counter("queue_rejected_total", "Calls refused by the queue.");
+    prometheus::Family<prometheus::Counter>& tokens =
+        counter("tokens_total", "Tokens as the upstream counted them.");
+    prometheus::Family<prometheus::Counter>& disconnects = counter(
+        "client_disconnects_total", "Clients that left before their answer was complete, by phase.");
+    prometheus::Family<prometheus::Counter>& timeouts =
+        counter("timeouts_total", "Calls ended by a time-out, by phase.");
+    prometheus::Family<prometheus::Counter>& unloads =
+        counter("unloads_total", "Unloads the gateway asked for, by reason and result.");
+    prometheus::Family<prometheus::Counter>& upstream_errors =
+        counter("upstream_errors_total", "Attempts that failed at an upstream, by kind.");
+
+    prometheus::Histogram& queue_wait = histogram(
+        "queue_wait_seconds", "Time between a call's arrival and its permit.", whole);
+    prometheus::Histogram& ttfb = histogram(
+        "time_to_first_byte_seconds", "Time between a call's arrival and the model's first byte.",
+        first_byte);
+    prometheus::Histogram& gaps = histogram(
+        "inter_chunk_seconds", "Time between two pieces of one stream from the upstream.", per_chunk);
+    prometheus::Histogram& duration_of = histogram(
+        "request_duration_seconds", "Time between a call's arrival and its end.", whole);
+    prometheus::Histogram& aborts = histogram(
+        "abort_seconds", "Time between a client's leaving and its upstream socket's close.",
+        short_times);
+    prometheus::Histogram& unload_times =
+        histogram("unload_seconds", "Time an unload took until the model was gone.", whole);
+    prometheus::Histogram& lag = histogram(
+        "event_loop_lag_seconds", "How late the event loop was for a timer.", short_times);
+
+    state()
+    {
+        for (auto reason : {"queue_full", "queue_timeout", "no_upstream", "draining"})
+            rejected.Add({{"reason", reason}});
+        for (auto p : {phase::waiting, phase::starting, phase::processing, phase::streaming,
+                       phase::answering})
+            disconnects.Add({{"phase", word(p)}});
+        for (auto p : {"first_byte", "idle", "whole", "total"})
+            timeouts.Add({{"phase", p}});
+        for (auto result : {"gone", "stuck", "failed"})
+            unloads.Add({{"reason", "timeout"}, {"result", result}});
+    }
+
+    prometheus::Family<prometheus::Counter>& counter(const char* name, const char* help)
+    {
+        return prometheus::BuildCounter().Name(std::string(prefix) + name).Help(help).Register(
+            registry);
+    }
+    prometheus::Histogram& histogram(const char* name, const char* help, const buckets& b)
+    {
+        return prometheus::BuildHistogram()
+            .Name(std::string(prefix) + name)
+            .Help(help)
+            .Register(registry)
+            .Add({}, b);
+    }
+};
+
+metrics::metrics() : state_(std::make_unique<state>()) {}
+metrics::~metrics() = default;
+
+void metrics::ended(const call_record& r)
+{
+    auto& s = *state_;
+    s.requests
+        .Add({{"endpoint", std::string(name(r.where))},
+              {"model", r.model_label},
+              {"outcome", std::string(word(r.how))}})
+        .Increment();
+    bool counted = r.what == kind::generation || r.what == kind::embedding;
+    if (!counted)
+        return;
+    s.queue_wait.Observe(double(r.queue_us) / 1e6);
+    s.duration_of.Observe(double(r.total_us) / 1e6);
+    if (r.first_byte_us >= 0)
+        s.ttfb.Observe(double(r.first_byte_us) / 1e6);
+    if (r.prompt_tokens != 0)
+        s.tokens.Add({{"model", r.model_label}, {"type", "prompt"}})
+            .Increment(double(r.prompt_tokens));
+    if (r.completion_tokens != 0)
+        s.tokens.Add({{"model", r.model_label}, {"type", "completion"}})
+            .Increment(double(r.completion_tokens));
+}
+
+void metrics::chunk_gap(duration d)
+{
+    state_->gaps.Observe(seconds(d));
+}
+
+void metrics::rejected(std::string_view reason)
+{
+    state_->rejected.Add({{"reason", std::string(reason)}}).Increment();
+}
+
+void metrics::client_gone(phase in, duration until_closed, bool had_upstream)
+{
+    state_->disconnects.Add({{"phase", word(in)}}).Increment();
+    if (had_upstream)
+        state_->aborts.Observe(seconds(until_closed));
+}
+
+void metrics::timed_out(std::string_view in)
+{
+    state_->timeouts.Add({{"phase", std::string(in)}}).Increment();
+}
+
+void metrics::unloaded(std::string_view reason, std::string_view result, duration took)
+{
+    state_->unloads.Add({{"reason", std::string(reason)}, {"result", std::string(result)}})
+        .Increment();
+    state_->unload_times.Observe(seconds(took));
+}
+
+void metrics::upstream_error(std::string_view upstream, std::string_view kind)
+{
+    state_->upstream_errors
+        .Add({{"upstream", std::string(upstream)}, {"kind", std::string(kind)}})
+        .Increment();
+}
+
+void metrics::loop_lag(duration d)
+{
+    state_->lag.Observe(seconds(d));
+}
+
+std::string metrics::page(const std::vector<gauge_family>& gauges) const
+{
+    auto all = state_->registry.Collect();
+    for (const auto& g : gauges) {
+        prometheus::MetricFamily family;
+        bool process = g.name.starts_with("process_");
+        family.name = process ? g.name : prefix + g.name;
+        family.help = g.help;
+        family.type = g.counter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+        for (const auto& s : g.samples) {
+            prometheus::ClientMetric m;
+            for (const auto& [name, value] : s.labels)
+                m.label.push_back({name, value});
+            (g.counter ? m.counter.value : m.gauge.value) = s.value;
+            family.metric.push_back(std::move(m));
+        }
+        if (!family.metric.empty())
+            all.push_back(std::move(family));
+    }
+    return prometheus::TextSerializer().Serialize(all);
+}
+
+}  // namespace gateway

@@ -1,0 +1,123 @@
+#include "upstream/connection.hpp"
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/write.hpp>
+
+#include <sys/socket.h>
+
+namespace gateway {
+
+using asio::ip::tcp;
+
+upstream_connection::upstream_connection(asio::io_context& io, std::size_t& open)
+    : open_(open),
+      socket_(io),
+      buffer_(new char[frame_headroom + capacity + frame_tailroom])  // never read before written
+{
+    ++open_;
+}
+
+upstream_connection::~upstream_connection()
+{
+    --open_;
+}
+
+awaitable<error_code> upstream_connection::open(const std::vector<tcp::endpoint>& to,
+                                                asio::ssl::context* tls, const std::string& host)
+{
+    error_code why = asio::error::host_not_found;
+    for (const auto& address : to) {
+        error_code ignored;
+        socket_.close(ignored);
+        auto [ec] = co_await socket_.async_connect(address, as_result);
+        why = ec;
+        if (!ec || ec == asio::error::operation_aborted)
+            break;
+    }
+    if (!why && !socket_.is_open())
+        why = asio::error::operation_aborted;
+    if (why)
+        co_return why;
+    socket_.set_option(tcp::no_delay(true), why);
+    socket_.non_blocking(true, why);
+    if (why || tls == nullptr)
+        co_return why;
+
+    tls_ = std::make_unique<asio::ssl::stream<tcp::socket&>>(socket_, *tls);
+    error_code numeric;
+    asio::ip::make_address(host, numeric);
+    if (numeric)  // server name indication is for names only
+        SSL_set_tlsext_host_name(tls_->native_handle(), host.c_str());
+    tls_->set_verify_callback(asio::ssl::host_name_verification(host), why);
+    if (why)
+        co_return why;
+    auto [shaken] = co_await tls_->async_handshake(asio::ssl::stream_base::client, as_result);
+    co_return shaken;
+}
+
+awaitable<upstream_connection::result> upstream_connection::read(std::size_t keep)
+{
+    auto room = asio::buffer(data() + keep, capacity - keep);
+    return tls_ ? read_tls(room) : read_plain(room);
+}
+
+awaitable<upstream_connection::result> upstream_connection::write(std::string_view first,
+                                                                  std::string_view second)
+{
+    std::array<asio::const_buffer, 2> parts{asio::buffer(first), asio::buffer(second)};
+    return tls_ ? write_tls(parts) : write_plain(parts);
+}
+
+awaitable<upstream_connection::result> upstream_connection::read_plain(asio::mutable_buffer to)
+{
+    co_return co_await socket_.async_read_some(to, as_result);
+}
+
+awaitable<upstream_connection::result> upstream_connection::read_tls(asio::mutable_buffer to)
+{
+    co_return co_await tls_->async_read_some(to, as_result);
+}
+
+awaitable<upstream_connection::result> upstream_connection::write_plain(
+    std::array<asio::const_buffer, 2> parts)
+{
+    // Most requests fit the socket's buffer: one system call and no trip through the event loop.
+    error_code ec;
+    auto sent = socket_.write_some(parts, ec);
+    if (ec == asio::error::would_block)
+        ec = {};
+    std::size_t all = parts[0].size() + parts[1].size();
+    if (ec || sent == all)
+        co_return result(ec, sent);
+    auto skipped = std::min(sent, parts[0].size());
+    parts[0] += skipped;
+    parts[1] += sent - skipped;
+    auto [rest, n] = co_await asio::async_write(socket_, parts, as_result);
+    co_return result(rest, sent + n);
+}
+
+awaitable<upstream_connection::result> upstream_connection::write_tls(
+    std::array<asio::const_buffer, 2> parts)
+{
+    co_return co_await asio::async_write(*tls_, parts, as_result);
+}
+
+void upstream_connection::close()
+{
+    error_code ignored;
+    socket_.close(ignored);
+}
+
+bool upstream_connection::usable()
+{
+    if (!socket_.is_open())
+        return false;
+    char byte;
+    auto n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    // TLS: session tickets may wait unread after the handshake; anything else unasked is suspicious,
+    // and with TLS it cannot be told apart, so such a connection is simply not kept.
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+}  // namespace gateway

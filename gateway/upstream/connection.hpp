@@ -1,0 +1,68 @@
+// One connection to an upstream, plain or TLS, and the buffer its answers are read into.
+#pragma once
+
+#include "async/words.hpp"
+#include "base/clock.hpp"
+#include "wire/chunk_frame.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace gateway {
+
+class upstream_connection {
+public:
+    using result = std::tuple<error_code, std::size_t>;
+
+    // Counts itself in `open`, for metrics.
+    upstream_connection(asio::io_context& io, std::size_t& open);
+    ~upstream_connection();
+    upstream_connection(const upstream_connection&) = delete;
+    upstream_connection& operator=(const upstream_connection&) = delete;
+
+    // Connects to the first address that answers, then shakes hands when `tls` is given; `host` is
+    // checked against the certificate. The caller bounds the time by close().
+    awaitable<error_code> open(const std::vector<asio::ip::tcp::endpoint>& to,
+                               asio::ssl::context* tls, const std::string& host);
+
+    // Reads what is there, at most the room of the buffer, behind what `keep` bytes already stand in it.
+    // The bytes stand at data() + keep.
+    awaitable<result> read(std::size_t keep = 0);
+    // Sends both parts, whole.
+    awaitable<result> write(std::string_view first, std::string_view second = {});
+
+    // The buffer: room for a frame's head before it and its end behind it.
+    char* data() { return buffer_.get() + frame_headroom; }
+    static constexpr std::size_t capacity = 16 * 1024;
+
+    // At once, from anywhere: whoever waits for this connection gets an error.
+    void close();
+    bool closed() const { return !socket_.is_open(); }
+
+    // Nothing has come and nothing has ended while it was idle: it may carry another call.
+    bool usable();
+
+    bool used_before = false;  // it has carried a call: it may turn out stale
+    instant idle_since{};
+
+private:
+    awaitable<result> read_plain(asio::mutable_buffer to);
+    awaitable<result> read_tls(asio::mutable_buffer to);
+    awaitable<result> write_plain(std::array<asio::const_buffer, 2> parts);
+    awaitable<result> write_tls(std::array<asio::const_buffer, 2> parts);
+
+    std::size_t& open_;
+    asio::ip::tcp::socket socket_;
+    std::unique_ptr<asio::ssl::stream<asio::ip::tcp::socket&>> tls_;
+    std::unique_ptr<char[]> buffer_;
+};
+
+}  // namespace gateway

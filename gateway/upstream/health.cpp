@@ -1,0 +1,65 @@
+#include "upstream/health.hpp"
+
+#include "base/log.hpp"
+#include "upstream/ollama.hpp"
+
+#include <algorithm>
+
+namespace gateway {
+
+using namespace std::chrono_literals;
+
+upstream_health::upstream_health(asio::io_context& io, upstream_pool& pool, std::string name)
+    : io_(io), pool_(pool), name_(std::move(name)), look_(io)
+{}
+
+awaitable<void> upstream_health::watch(std::function<duration()> every,
+                                       std::function<duration()> timeout)
+{
+    while (!closing_) {
+        auto answer = co_await ask(io_, pool_, "GET", "/api/version", "", timeout());
+        if (closing_)
+            break;
+        // Any answer shows that a server lives there; only 5xx and silence say that it does not serve.
+        bool up = answer && answer->status < 500;
+        auto why = up ? std::string() :
+                   answer ? "/api/version answered " + std::to_string(answer->status)
+                          : answer.error().message;
+        probed_ = true;
+        set(up, why);
+        auto pause = up_ ? every() : std::min<duration>(every(), 1s);
+        co_await look_.wait_until(steady::now() + pause);
+    }
+}
+
+void upstream_health::close()
+{
+    closing_ = true;
+    look_.tell();
+}
+
+void upstream_health::refused(const std::string& why)
+{
+    set(false, why);
+    look_.tell();
+}
+
+void upstream_health::set(bool up, const std::string& why)
+{
+    why_ = why;
+    if (up == up_)
+        return;
+    up_ = up;
+    since_ = steady::now();
+    if (!up) {
+        pool_.close_idle();
+        pool_.forget_addresses();
+        log::warn("upstream down", {{"upstream", name_}, {"why", why}});
+    } else {
+        log::info("upstream up", {{"upstream", name_}});
+    }
+    if (changed_)
+        changed_(up);
+}
+
+}  // namespace gateway

@@ -1,0 +1,48 @@
+// Is the upstream up? Asked by a probe of /api/version, and learned from calls that were refused. A
+// dead one is probed every second and comes back by itself.
+#pragma once
+
+#include "async/event.hpp"
+#include "upstream/pool.hpp"
+
+#include <functional>
+#include <string>
+
+namespace gateway {
+
+class upstream_health {
+public:
+    upstream_health(asio::io_context& io, upstream_pool& pool, std::string name);
+
+    // Probes until close(). `every`: while it is up; asked anew before each probe.
+    awaitable<void> watch(std::function<duration()> every, std::function<duration()> timeout);
+    void close();
+
+    // Optimistic until the first probe has answered or a call was refused.
+    bool up() const { return up_; }
+    bool probed() const { return probed_; }
+    instant since() const { return since_; }  // of the last change
+    const std::string& why() const { return why_; }
+
+    // A call could not connect: it is down until a probe says otherwise, and one is made at once.
+    void refused(const std::string& why);
+
+    // Told at every change.
+    void on_change(std::function<void(bool up)> f) { changed_ = std::move(f); }
+
+private:
+    void set(bool up, const std::string& why);
+
+    asio::io_context& io_;
+    upstream_pool& pool_;
+    std::string name_;
+    event look_;
+    std::function<void(bool)> changed_;
+    std::string why_;
+    instant since_ = steady::now();
+    bool up_ = true;
+    bool probed_ = false;
+    bool closing_ = false;
+};
+
+}  // namespace gateway

@@ -1,0 +1,287 @@
+"""What the tests of the whole program are written in: a simulated Ollama, a gateway in front of it, clients by
+hand, and what must hold after every test. The fixtures are in conftest.py."""
+
+import json
+import re
+import resource
+import tempfile
+from pathlib import Path
+
+from processes import BUILD, ESTABLISHED, PATIENCE, ROOT, SANITIZED, Process, eventually, free_port
+from raw_http import Answer, AsyncClient, Client, request_bytes
+
+__all__ = [
+    "BUILD", "PATIENCE", "ROOT", "SANITIZED", "Answer", "AsyncClient", "Client", "Gateway", "Metrics", "Process",
+    "Simulator", "eventually", "free_port", "parse_metrics", "request_bytes",
+]  # fmt: skip
+
+# A thousand clients and their gateway in one test.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
+
+
+class Speaks:
+    """What a started server can be asked over HTTP; `host` and `port` say where."""
+
+    host = "127.0.0.1"
+
+    def client(self, **more):
+        return Client(self.host, self.port, **more)
+
+    def async_client(self):
+        return AsyncClient(self.host, self.port)
+
+    def call(self, method, target, body=None, headers=(), **more):
+        """One request on a connection of its own, read to its end."""
+        with self.client(**more) as client:
+            return client.request(method, target, body, {"Connection": "close", **dict(headers)}).finish()
+
+    def get(self, target, headers=(), **more):
+        return self.call("GET", target, None, headers, **more)
+
+    def post(self, target, body=None, headers=(), **more):
+        return self.call("POST", target, b"" if body is None else body, headers, **more)
+
+
+def _started(make, ready, attempts=3):
+    """Starts a process and waits until it is ready; once more on another port when it was quicker than we."""
+    for attempt in range(attempts):
+        process = make()
+        if eventually(lambda: ready(process) or not process.alive(), within=15) and process.alive():
+            return process
+        said, in_use = process.tail(), "in use" in process.output()
+        process.discard()
+        if not in_use or attempt == attempts - 1:
+            raise AssertionError(f"{process.name} did not come up:\n{said}")
+    return None
+
+
+class Simulator(Process, Speaks):
+    """An ollama-sim. Flags as on its command line; models as it spells them:
+    Simulator.start("llama3,load=0s,prompt=10ms,rate=100,tokens=20", flags=["--num-parallel", "4"])"""
+
+    QUICK = "llama3,load=20ms,prompt=10ms,rate=200,tokens=20"
+
+    @classmethod
+    def start(cls, *models, flags=(), port=None):
+        def make():
+            chosen = port or free_port()
+            arguments = ["--listen", f"127.0.0.1:{chosen}"]
+            for model in models or (cls.QUICK,):
+                arguments += ["--model", model]
+            if "--num-parallel" not in flags:
+                arguments += ["--num-parallel", 16]
+            return cls(chosen, [*arguments, *flags])
+
+        return _started(make, lambda sim: "listening on" in sim.output())
+
+    def __init__(self, port, arguments):
+        super().__init__("ollama-sim", arguments)
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def control(self, method, target, body=None):
+        answer = self.call(method, target, {} if body is None else body)
+        assert answer.status == 200, f"{method} {target}: {answer.status} {answer.body}"
+        return answer.json()
+
+    def fault(self, kind, model="*", **more):
+        """From now on: silent_head, silent_mid, reset_mid, early_end, no_done, garbage, slow, load_fail,
+        unload_noop, ps_hang, …; more: count, path, after, ms, status, size, text."""
+        self.control("POST", "/sim/fault", {"kind": kind, "model": model, **more})
+
+    def clear_faults(self):
+        self.control("DELETE", "/sim/fault")
+
+    def stats(self):
+        """running, peak, in_flight, runs, aborts, loads, unloads, loaded, …; times are milliseconds of
+        CLOCK_MONOTONIC, as time.monotonic() * 1000."""
+        return self.control("GET", "/sim/stats")
+
+    def requests(self, target=None):
+        """The last requests as they came, the oldest first; with a target only those to it."""
+        return [r for r in self.control("GET", "/sim/requests") if target in (None, r["target"])]
+
+    def reset(self):
+        self.control("POST", "/sim/reset")
+
+    def set_model(self, name, **what):
+        self.control("POST", "/sim/model", {"name": name, **what})
+
+
+class Metrics(dict):
+    """A scrape: (name, ((label, value), …)) → number."""
+
+    def value(self, name, **labels):
+        """The sum of the samples of that name that have these labels; 0.0 when there is none."""
+        return sum(
+            number
+            for (sample, having), number in self.items()
+            if sample in (name, f"ollama_gateway_{name}") and labels.items() <= dict(having).items()
+        )
+
+    def names(self):
+        return {name for name, _ in self}
+
+
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)(?: \d+)?$")
+_LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"(?:,|$)')
+
+
+def parse_metrics(text):
+    """Reads the text format strictly: a line that is none raises."""
+    found = Metrics()
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        match = _SAMPLE.match(line)
+        if not match:
+            raise ValueError(f"no sample: {line!r}")
+        name, labels, number = match.groups()
+        key = (name, tuple(sorted(_LABEL.findall(labels or ""))))
+        if key in found:
+            raise ValueError(f"twice: {line!r}")
+        found[key] = float(number.replace("Inf", "inf"))
+    return found
+
+
+def merged(base, over):
+    """`over` laid over `base`, object by object."""
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
+
+
+class Gateway(Process, Speaks):
+    """An ollama-gateway with a configuration of its own. `expected` takes patterns of log lines of level error
+    that the test brings about; without one every such line fails it."""
+
+    @classmethod
+    def start(cls, upstream, config=None, arguments=(), environment=None, port=None, warm=True):
+        """upstream: a Simulator, a URL, or None when the configuration names them. Waits for /healthz, then
+        takes the base of descriptors after one request."""
+        if isinstance(upstream, Simulator):
+            upstream = upstream.url
+
+        def make():
+            chosen, admin = port or free_port(), free_port()
+            whole = {
+                "listen": f"127.0.0.1:{chosen}",
+                "admin": {"listen": f"127.0.0.1:{admin}"},
+                "log": {"format": "json"},
+            }
+            if upstream:
+                whole["upstreams"] = [{"name": "local", "url": upstream}]
+            over = dict(config or {})
+            given = over.pop("upstream", None)  # settings of the one upstream, without its URL
+            whole = merged(whole, over)
+            if given:
+                whole["upstreams"][0].update(given)
+            return cls(chosen, admin, whole, arguments, environment)
+
+        gateway = _started(make, lambda g: g._healthy())
+        if warm:
+            gateway.get("/api/version")
+        gateway.base = None
+        eventually(lambda: gateway._rested() == gateway._rested(0.05), within=1)
+        gateway.base = gateway._rested()
+        return gateway
+
+    def __init__(self, port, admin_port, config, arguments, environment):
+        self.port, self.admin_port, self.config = port, admin_port, config
+        self._directory = tempfile.TemporaryDirectory(prefix="ollama-gateway-")
+        self.config_file = Path(self._directory.name) / "gateway.json"
+        self.config_file.write_text(json.dumps(config, indent=2))
+        self.expected = []
+        self.stays = True  # a test that ends the gateway says False
+        self.serves = ("POST", "/api/generate", {"model": "llama3", "prompt": "still there?", "stream": False})
+        super().__init__("ollama-gateway", ["serve", "--config", self.config_file, *arguments], environment)
+        self.url = f"http://127.0.0.1:{port}"
+
+    def discard(self):
+        super().discard()
+        self._directory.cleanup()
+
+    # --- asking ---
+
+    def _healthy(self):
+        try:
+            return self.admin("/healthz").status == 200
+        except OSError:
+            return False
+
+    def admin(self, target, method="GET", body=None):
+        with Client(self.host, self.admin_port) as client:
+            return client.request(method, target, body, {"Connection": "close"}).finish()
+
+    def metrics(self):
+        answer = self.admin("/metrics")
+        assert answer.status == 200 and answer.complete
+        return parse_metrics(answer.body.decode())
+
+    def status(self):
+        return self.admin("/status").json()
+
+    def queue(self):
+        return self.get("/gateway/queue").json()
+
+    def until_waiting(self, count, within=5.0):
+        """Waits until so many calls wait."""
+        assert eventually(lambda: self.queue()["waiting"] == count, within), self.queue()
+
+    def until_running(self, count, within=5.0):
+        assert eventually(lambda: self.queue()["running"] == count, within), self.queue()
+
+    def log(self, message=None, level=None):
+        """Its log lines as objects; only those of one message, one level, when given."""
+        found = []
+        for line in self.output().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and level in (None, entry.get("level")):
+                if message is None or message in entry.values():
+                    found.append(entry)
+        return found
+
+    # --- what must hold after every test ---
+
+    def upstream_ports(self):
+        return {int(u["url"].rstrip("/").rsplit(":", 1)[1].split("/")[0]) for u in self.config.get("upstreams", [])}
+
+    def pooled(self):
+        """Connections to upstreams. When nothing is in flight these are the idle ones."""
+        ports = self.upstream_ports()
+        return sum(state == ESTABLISHED and remote in ports for state, _, remote in self.sockets())
+
+    def _rested(self, wait=0.0):
+        """Open descriptors besides idle upstream connections."""
+        if wait:
+            eventually(lambda: False, within=wait / PATIENCE)
+        return len(self.descriptors()) - self.pooled()
+
+    def check(self, simulator=None):
+        """Alive, clean, at rest, and able to serve: raises AssertionError with what is not."""
+        assert not self.findings(), self.findings()
+        assert self.alive(), f"the gateway ended with {self.process.returncode}:\n{self.tail()}"
+        if simulator and simulator.alive():
+            simulator.clear_faults()
+        at_rest = eventually(lambda: (q := self.queue())["waiting"] == 0 and q["running"] == 0, within=5)
+        assert at_rest, f"still in flight: {self.queue()}"
+        assert eventually(lambda: self.close_wait() == 0), f"{self.close_wait()} sockets in CLOSE_WAIT"
+        at_base = eventually(lambda: self._rested() <= self.base)
+        assert at_base, f"{self._rested()} descriptors, {self.base} at first: {self.descriptors()} {self.sockets()}"
+        if simulator and simulator.alive():
+            leaked = simulator.stats()["leaked_handlers"]
+            left = eventually(lambda: simulator.stats()["in_flight"] <= leaked)
+            assert left, f"still running upstream: {simulator.stats()}"
+            if self.serves:
+                answer = self.call(*self.serves)
+                assert answer.status == 200 and answer.complete, f"the next call: {answer.raw!r}"
+        self.check_log()
+
+    def check_log(self):
+        for line in self.log(level="error") + self.log(level="critical"):
+            text = json.dumps(line)
+            assert any(re.search(pattern, text) for pattern in self.expected), f"an error in the log: {text}"
