@@ -3,7 +3,7 @@
 
 #include "bench/sim/dialect.hpp"
 #include "bench/sim/routes.hpp"
-#include "bench/sim/run.hpp"
+#include "bench/sim/strikes.hpp"
 
 namespace sim {
 

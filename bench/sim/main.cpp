@@ -51,7 +51,8 @@ int main(int argc, char** argv)
     app.add_option("--max-queue", set.scheduler.max_queue, "OLLAMA_MAX_QUEUE")
         ->capture_default_str();
     app.add_option("--max-loaded", set.scheduler.max_loaded,
-                   "OLLAMA_MAX_LOADED_MODELS; 0: no limit");
+                   "OLLAMA_MAX_LOADED_MODELS; 0: no limit")
+        ->capture_default_str();
     app.add_option("--keep-alive", keep_alive, "OLLAMA_KEEP_ALIVE")->check(is_duration);
     app.add_option("--unload-delay", unload, "from the unload to the model's absence")
         ->check(is_duration);

@@ -4,6 +4,7 @@
 
 #include "bench/sim/routes.hpp"
 #include "bench/sim/run.hpp"
+#include "bench/sim/strikes.hpp"
 #include "bench/sim/vectors.hpp"
 #include "bench/sim/wishes.hpp"
 

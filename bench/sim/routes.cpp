@@ -4,7 +4,7 @@
 #include <boost/asio/ip/address.hpp>
 
 #include "bench/sim/dialect.hpp"
-#include "bench/sim/run.hpp"
+#include "bench/sim/strikes.hpp"
 
 namespace sim {
 
@@ -54,6 +54,7 @@ struct route {
     std::string_view method;
     std::string_view path;  // a trailing `*` stands for one segment, not empty
     handler to;
+    bool runs = false;  // a model; its faults are taken where the model is known
 };
 
 constexpr route routes[] = {
@@ -66,10 +67,10 @@ constexpr route routes[] = {
     {"HEAD", "/api/tags", tags},
     {"GET", "/api/ps", ps},
     {"POST", "/api/show", show},
-    {"POST", "/api/generate", generate},
-    {"POST", "/api/chat", chat},
-    {"POST", "/api/embed", embed},
-    {"POST", "/api/embeddings", embeddings},
+    {"POST", "/api/generate", generate, true},
+    {"POST", "/api/chat", chat, true},
+    {"POST", "/api/embed", embed, true},
+    {"POST", "/api/embeddings", embeddings, true},
     {"POST", "/api/me", unauthorized},
     {"POST", "/api/signout", unauthorized},
     {"DELETE", "/api/user/keys/*", unauthorized},
@@ -82,12 +83,12 @@ constexpr route routes[] = {
     {"DELETE", "/api/delete", remove_model},
     {"HEAD", "/api/blobs/*", head_blob},
     {"POST", "/api/blobs/*", post_blob},
-    {"POST", "/v1/chat/completions", v1_chat},
-    {"POST", "/v1/completions", v1_completions},
-    {"POST", "/v1/embeddings", v1_embeddings},
-    {"POST", "/v1/responses", v1_responses},
-    {"POST", "/v1/messages", v1_messages},
-    {"POST", "/v1/audio/transcriptions", v1_transcriptions},
+    {"POST", "/v1/chat/completions", v1_chat, true},
+    {"POST", "/v1/completions", v1_completions, true},
+    {"POST", "/v1/embeddings", v1_embeddings, true},
+    {"POST", "/v1/responses", v1_responses, true},
+    {"POST", "/v1/messages", v1_messages, true},
+    {"POST", "/v1/audio/transcriptions", v1_transcriptions, true},
     {"POST", "/api/experimental/web_search", unauthorized},
     {"POST", "/api/experimental/web_fetch", unauthorized},
     {"GET", "/api/experimental/model-recommendations", recommendations},
@@ -213,7 +214,7 @@ std::optional<answer> without_handler(connection& c, const route* found)
             return a;
         }
     }
-    if (!host_allowed(host))
+    if (c.at.loopback && !host_allowed(host))
         return plain(403, {});
     if (found != nullptr)
         return std::nullopt;
@@ -245,7 +246,10 @@ awaitable<void> handle(connection& c)
         co_await c.reply(std::move(*refused));
         co_return;
     }
-    // Faults by path on what names no model; the others are taken where the model is known.
+    if (found->runs) {
+        co_await found->to(c);
+        co_return;
+    }
     auto wrong = c.at.faults.take(fault_stage::before, "*", c.head.path, false);
     if (wrong) {
         co_await strike_before(c, *wrong, nullptr);

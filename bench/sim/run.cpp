@@ -1,8 +1,10 @@
 #include "bench/sim/run.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <deque>
+
+#include "bench/sim/seat.hpp"
+#include "bench/sim/strikes.hpp"
+#include "bench/sim/token_stream.hpp"
 
 namespace sim {
 
@@ -11,174 +13,6 @@ namespace {
 std::int64_t nanos(duration d)
 {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count();
-}
-
-// A fixed-width CLOCK_MONOTONIC nanosecond.
-std::string_view stamp(std::array<char, 20>& into)
-{
-    into.fill('0');
-    char digits[20];
-    auto end =
-        std::to_chars(digits, digits + sizeof digits, nanos(steady::now().time_since_epoch())).ptr;
-    std::copy(digits, end, into.end() - (end - digits));
-    return {into.data(), into.size()};
-}
-
-// Sends tokens at their times until `upto` are out, no faster than the client's socket takes them.
-class token_stream final : public paced {
-public:
-    token_stream(connection& c, const job& j, double rate)
-        : c_(c), j_(j), rate_(rate), started_(steady::now())
-    {
-    }
-    ~token_stream()
-    {
-        c_.when_drained(nullptr);
-        c_.at.pace.cancel(*this);
-    }
-    token_stream(const token_stream&) = delete;
-    token_stream& operator=(const token_stream&) = delete;
-
-    // Streams on until `upto` tokens have been sent in all.
-    void go(int upto)
-    {
-        upto_ = upto;
-        c_.when_drained(this);
-        due(steady::now());
-    }
-    bool finished() const { return sent_ >= upto_; }
-    int sent() const { return sent_; }
-
-    void due(instant now) override
-    {
-        constexpr int burst = 16;
-        for (int n = 0; !finished() && !c_.gone(); ++n) {
-            if (c_.blocked()) {
-                c_.phase = "blocked";
-                return;
-            }
-            c_.phase = "streaming";
-            auto when = rate_ > 0 ? started_ + std::chrono::nanoseconds(
-                                                   static_cast<std::int64_t>(sent_ * 1e9 / rate_))
-                                  : now;
-            if (when > now + std::chrono::microseconds(250) || n == burst) {
-                c_.at.pace.at(when, *this);
-                return;
-            }
-            std::array<char, 20> digits;
-            j_.says->piece(c_, c_.at.set.stamp ? stamp(digits) : token_text(j_.seed, sent_));
-            ++sent_;
-            ++c_.at.seen.tokens;
-        }
-        c_.wake();
-    }
-
-private:
-    connection& c_;
-    const job& j_;
-    double rate_;
-    instant started_;
-    int upto_ = 0;
-    int sent_ = 0;
-};
-
-// A place at a runner and the slots held there; given back when it goes.
-class seat {
-public:
-    seat(connection& c, runner_ptr r, const std::string& model)
-        : c_(c), runner_(std::move(r)), model_(model)
-    {
-    }
-    ~seat()
-    {
-        while (!turns_.empty())
-            give_back(turns_.front());
-        c_.at.sched.finish(*runner_, steady::now());
-        c_.at.scheduled();
-    }
-    seat(const seat&) = delete;
-    seat& operator=(const seat&) = delete;
-
-    struct held : turn {
-        bool counted = false;
-        instant done{};
-    };
-
-    held& line_up()
-    {
-        auto& one = turns_.emplace_back();
-        one.wake = [this] { c_.wake(); };
-        c_.at.sched.line_up(*runner_, one);
-        return one;
-    }
-    void count(held& one)
-    {
-        if (std::exchange(one.counted, true))
-            return;
-        ++c_.at.seen.runs;
-        c_.at.seen.all_running.up();
-        c_.at.seen.running(model_).up();
-    }
-    void give_back(held& one)
-    {
-        uncount(one);
-        c_.at.sched.leave_line(*runner_, one);
-        turns_.remove_if([&](auto& other) { return &other == &one; });
-    }
-    // The slot stays taken and nobody has it.
-    void lose(held& one)
-    {
-        uncount(one);
-        ++c_.at.seen.leaked_slots;
-        c_.at.sched.leak(*runner_);
-        turns_.remove_if([&](auto& other) { return &other == &one; });
-    }
-    std::list<held>& turns() { return turns_; }
-
-private:
-    void uncount(held& one)
-    {
-        if (!one.counted)
-            return;
-        c_.at.seen.all_running.down();
-        c_.at.seen.running(model_).down();
-        one.counted = false;
-    }
-
-    connection& c_;
-    runner_ptr runner_;
-    std::string model_;
-    std::list<held> turns_;
-};
-
-// Counts a request as long as its handler works.
-class in_flight {
-public:
-    in_flight(connection& c, const std::string& model) : c_(c), model_(model)
-    {
-        c.at.seen.all_in_flight.up();
-        c.at.seen.in_flight(model_).up();
-    }
-    ~in_flight()
-    {
-        c_.at.seen.all_in_flight.down();
-        c_.at.seen.in_flight(model_).down();
-    }
-    in_flight(const in_flight&) = delete;
-    in_flight& operator=(const in_flight&) = delete;
-
-private:
-    connection& c_;
-    std::string model_;
-};
-
-awaitable<void> say_error(connection& c, const job& j, int status, std::string message)
-{
-    answer a;
-    a.status = status;
-    a.type = j.says->error_type();
-    a.body = j.says->error(status, message);
-    co_await c.reply(std::move(a));
 }
 
 std::string_view phase_name(ticket::phase at)
@@ -234,66 +68,6 @@ awaitable<runner_ptr> find_seat(connection& c, const job& j)
     co_return who->seat;
 }
 
-awaitable<void> until_gone(connection& c, std::string_view phase)
-{
-    c.phase = phase;
-    while (!c.gone())
-        co_await c.pause();
-}
-
-awaitable<void> sleep_until(connection& c, instant when)
-{
-    while (!c.gone() && steady::now() < when)
-        co_await c.pause_until(when);
-}
-
-// False when the fault was all there is to this request.
-awaitable<bool> survives_run_fault(connection& c, const job& j, const fault& f, int& keep)
-{
-    keep = std::min(keep, f.after);
-    if (f.kind != fault_kind::silent_head)
-        co_return true;
-    if (f.ms == 0) {
-        co_await until_gone(c, "silent");
-        co_return false;
-    }
-    c.phase = "silent";
-    keep = j.tokens;
-    co_await sleep_until(c, steady::now() + std::chrono::milliseconds(f.ms));
-    co_return !c.gone();
-}
-
-// What a fault of the middle does, once its tokens are out. True: the run goes on.
-awaitable<bool> strike(connection& c, const job& j, const fault& f)
-{
-    switch (f.kind) {
-        case fault_kind::silent_mid:
-            if (f.ms == 0) {
-                co_await until_gone(c, "silent");
-                co_return false;
-            }
-            c.phase = "silent";
-            co_await sleep_until(c, steady::now() + std::chrono::milliseconds(f.ms));
-            co_return !c.gone();
-        case fault_kind::reset_mid:
-            co_await c.until_drained();
-            c.reset_now();
-            break;
-        case fault_kind::early_end: c.cut(); break;
-        case fault_kind::bad_chunk:
-            c.raw("zz\r\nnot a chunk\r\n");
-            c.cut();
-            break;
-        case fault_kind::error_line:
-            j.says->broken(c, f.text);
-            c.end_stream();
-            break;
-        case fault_kind::no_done: c.end_stream(); break;
-        default: co_return true;
-    }
-    co_return false;
-}
-
 totals figures(connection& c, const job& j, int tokens, instant began, instant seated,
                instant prompted)
 {
@@ -313,47 +87,6 @@ totals figures(connection& c, const job& j, int tokens, instant began, instant s
         t.eval = 700'000'000;
     }
     return t;
-}
-
-std::string whole_text(connection& c, const job& j, int tokens)
-{
-    std::string text;
-    std::array<char, 20> digits;
-    for (int i = 0; i < tokens; ++i)
-        text += c.at.set.stamp ? stamp(digits) : token_text(j.seed, i);
-    return text;
-}
-
-// A one-piece answer that a fault of the middle struck.
-awaitable<void> strike_whole(connection& c, const job& j, const fault& f, totals t)
-{
-    if (f.kind == fault_kind::reset_mid) {
-        c.reset_now();
-        co_return;
-    }
-    if (f.kind == fault_kind::error_line) {
-        answer a;
-        a.status = 500;
-        a.type = "application/json";
-        a.body = j.says->error(500, f.text);
-        co_await c.reply(std::move(a));
-        co_return;
-    }
-    t.done = false;
-    auto body = j.says->whole(whole_text(c, j, std::min(f.after, j.tokens)), t);
-    if (f.kind == fault_kind::no_done) {
-        answer a;
-        a.type = j.says->whole_type();
-        a.body = std::move(body);
-        co_await c.reply(std::move(a));
-        co_return;
-    }
-    // Cut in its middle: the head promises more than comes.
-    co_await c.start_stream(j.says->whole_type());
-    c.frame(std::string_view(body).substr(0, body.size() / 2));
-    if (f.kind == fault_kind::bad_chunk)
-        c.raw("zz\r\nnot a chunk\r\n");
-    c.cut();
 }
 
 awaitable<void> run_turns(connection& c, const job& j, seat& here)
@@ -530,48 +263,6 @@ awaitable<void> run(connection& c, job j)
     else
         co_await run_whole(c, j, struck, began, seated);
     finish_manner(c, manner);
-}
-
-// --- faults of the whole answer
-// -------------------------------------------------------------------
-
-awaitable<void> strike_before(connection& c, const fault& f, const dialect* says)
-{
-    switch (f.kind) {
-        case fault_kind::hang:
-        case fault_kind::ps_hang: co_await until_gone(c, "silent"); break;
-        case fault_kind::garbage:
-            c.raw("\x16\x03\x01 this is not HTTP\r\n\r\n\xff\xfe");
-            c.cut();
-            break;
-        case fault_kind::reset_head: c.reset_now(); break;
-        case fault_kind::close_head: c.cut(); break;
-        default: {
-            answer a;
-            a.status = f.status;
-            a.type = says != nullptr ? says->error_type() : "application/json; charset=utf-8";
-            a.body = says != nullptr ? says->error(f.status, f.text) : native_error(f.text);
-            co_await c.reply(std::move(a));
-        }
-    }
-}
-
-void apply_manner(connection& c, const fault& f)
-{
-    if (f.kind == fault_kind::slow)
-        c.drip(std::chrono::milliseconds(f.ms > 0 ? f.ms : 10));
-    else if (f.kind == fault_kind::split)
-        c.split_chunks(static_cast<std::size_t>(f.size));
-}
-
-void finish_manner(connection& c, const std::optional<fault>& f)
-{
-    if (!f || c.gone())
-        return;
-    if (f->kind == fault_kind::extra_after)
-        c.raw("extra bytes that nobody asked for\r\n");
-    if (f->kind == fault_kind::extra_after || f->kind == fault_kind::close_after)
-        c.cut();
 }
 
 }  // namespace sim

@@ -30,7 +30,7 @@ std::vector<runner_ptr> scheduler::loaded() const
     return {loaded_.begin(), loaded_.end()};
 }
 
-void scheduler::seat(const ticket_ptr& who, const runner_ptr& r, instant now)
+void scheduler::seat(const ticket_ptr& who, const runner_ptr& r)
 {
     ++r->refs;
     auto& keep = who->wanted.keep_alive;
@@ -38,8 +38,6 @@ void scheduler::seat(const ticket_ptr& who, const runner_ptr& r, instant now)
     // unload back.
     if (keep && (!r->evicted || limits_.evict_deadlock)) {
         r->session = *keep;
-        if (*keep > duration::zero() && r->expires_at && *r->expires_at <= now)
-            r->expires_at = later(now, *keep);
         if (*keep > duration::zero())
             r->evicted = false;
     }
@@ -68,7 +66,7 @@ ticket_ptr scheduler::ask(want wanted, std::function<void()> wake, instant now)
     who->wake = std::move(wake);
     auto r = find(who->wanted.model->blob);
     if (r && !r->unloading && fits(*r, who->wanted)) {
-        seat(who, r, now);
+        seat(who, r);
     } else if (pending_.size() >= limits_.max_queue) {
         refuse(who, 503, "server busy, please try again.  maximum pending requests exceeded");
     } else {
@@ -124,7 +122,7 @@ void scheduler::step(ticket_ptr who, instant now)
     auto r = find(who->wanted.model->blob);
     if (r && !r->unloading && fits(*r, who->wanted)) {
         current_.reset();
-        seat(who, r, now);
+        seat(who, r);
         return;
     }
     if (r) {
@@ -188,7 +186,7 @@ void scheduler::finish_load(instant now)
         r->session = limits_.keep_alive;
         r->slots = r->model->embedding ? 1 : limits_.num_parallel;
         loaded_.push_back(r);
-        seat(who, r, now);
+        seat(who, r);
     }
     pump(now);
 }

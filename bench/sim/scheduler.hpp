@@ -70,7 +70,7 @@ struct scheduler_limits {
     std::uint64_t vram = 0;  // 0: no end of it
     int num_parallel = 1;
     std::size_t max_queue = 512;
-    int max_loaded = 0;  // 0: no limit but the VRAM
+    int max_loaded = 3;  // Ollama's own for one GPU; 0: no limit but the VRAM
     duration keep_alive = std::chrono::minutes(5);
     duration unload = std::chrono::milliseconds(10);
     bool leak_queued = false;     // §3.3: nobody answers a request that was cancelled in the queue
@@ -126,7 +126,7 @@ private:
     runner_ptr find(const std::string& blob) const;
     bool fits(const runner& r, const want& wanted) const { return r.options == wanted.options; }
     void move(const ticket_ptr& who, ticket::phase to);
-    void seat(const ticket_ptr& who, const runner_ptr& r, instant now);
+    void seat(const ticket_ptr& who, const runner_ptr& r);
     void refuse(const ticket_ptr& who, int status, std::string error);
     void pump(instant now);
     void step(ticket_ptr who, instant now);

@@ -98,6 +98,7 @@ std::string server::open()
     int port = colon == std::string::npos ? -1 : std::atoi(set.listen.c_str() + colon + 1);
     if (ec || port < 0 || port > 65535)
         return "not an address with a port: " + set.listen;
+    in_->all.loopback = address.is_loopback();
     in_->where = {address, static_cast<unsigned short>(port)};
     if (!set.tls_cert.empty()) {
         in_->tls = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);

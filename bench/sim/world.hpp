@@ -52,6 +52,7 @@ public:
     pacer pace;
     std::set<connection*> connections;
     std::function<void(duration)> refuse;  // closes the listener for so long
+    bool loopback = true;                  // listening on one: Host is checked (allowedHosts)
     bool stopping = false;
 
     // After anything that was asked of `sched`: sets its timer.

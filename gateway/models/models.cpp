@@ -58,6 +58,15 @@ awaitable<void> models::watch()
     }
 }
 
+// A model answers that no listing has shown: the next one should not wait for its interval.
+void models::list_soon(instant now)
+{
+    if (list_asked_at_ != instant::min() && now - list_asked_at_ < 250ms)
+        return;
+    list_asked_at_ = now;
+    look_.tell();
+}
+
 void models::close()
 {
     closing_.request(stop_reason::draining, steady::now());
@@ -187,6 +196,8 @@ void models::presence::limit(duration d)
 void models::presence::progressed(instant now)
 {
     model_.quiet.progressed(id_, now);
+    if (!model_.loaded)
+        of_.list_soon(now);
 }
 
 void models::presence::finished(instant now)

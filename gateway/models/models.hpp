@@ -109,6 +109,7 @@ public:
 
 private:
     entry& of_name(const std::string& model);
+    void list_soon(instant now);
     void unload(entry& m, const char* reason);
     awaitable<void> carry_out(entry& m, std::string reason);
     awaitable<void> send_unload(entry& m);
@@ -125,6 +126,7 @@ private:
     instant tags_at_ = instant::min();
     std::shared_ptr<event> tags_asked_;  // while they are being asked for
     std::optional<instant> listed_at_;
+    instant list_asked_at_ = instant::min();
     std::vector<unload_note> unloads_;
     silence::call_id last_id_ = 0;
     event look_;

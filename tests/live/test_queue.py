@@ -1,0 +1,345 @@
+"""SPEC §5: who gets a permit, when, and who is refused."""
+
+import time
+
+import pytest
+
+from harness import Simulator, eventually, free_port
+from queueing import (
+    EMBEDDINGS, EMBEDS, HOLDER, ONE_PIECE, QUICK, STREAMS, Calls, order, queue_statuses, told_whole, user,
+)  # fmt: skip
+
+EVENTS = {"X-Queue-Events": "1"}
+BUSY = "server busy, please try again.  maximum pending requests exceeded"
+REFUSED = {"generate": 503, "chat": 503, "v1-chat": 429, "v1-completions": 429, "responses": 429, "messages": 529}
+
+
+@pytest.fixture
+def one_slot(simulate, serve):
+    """one_slot({"queue": {…}}) → (gateway, simulator) with one permit, unless told otherwise."""
+
+    def start(config=None, *models, **upstream):
+        simulator = simulate(*models, HOLDER, QUICK, EMBEDS)
+        config = {**(config or {}), "upstream": {"max_concurrent": 1, **upstream}}
+        return serve(simulator, config), simulator
+
+    return start
+
+
+def refusal(answer, api, code):
+    """Checks the words of a refusal; returns its Retry-After."""
+    assert answer.status == REFUSED.get(api, 429 if api.startswith("v1") else 503), answer.raw
+    assert answer.complete and not answer.body.startswith(b" ")
+    error = answer.json()
+    if answer.status == 503:
+        assert error["error"] == BUSY and error["code"] == code
+        assert not {"status", "statuscode"} & {key.lower() for key in error}
+    else:
+        assert error["error"]["code"] == code and error["error"]["message"]
+        if api == "messages":
+            assert error["type"] == "error" and error["error"]["type"] == "overloaded_error"
+        else:
+            assert error["error"]["type"] == "rate_limit_error" and error["error"]["param"] is None
+    assert 1 <= int(answer.get("Retry-After")) <= 60
+    return int(answer.get("Retry-After"))
+
+
+def test_ten_parallel_generations_against_three_slots_all_complete(simulate, serve):
+    simulator = simulate("llama3,load=0s,prompt=20ms,rate=60,tokens=12")
+    gateway = serve(simulator, {"upstream": {"max_concurrent": 3}, "queue": {"status_interval": "100ms"}})
+    with Calls(gateway) as calls:
+        clients = [calls.sent("chat" if n % 2 else "v1-chat", f"call-{n}", EVENTS) for n in range(10)]
+        answers = [client.finish() for client in clients]
+    assert all(told_whole(answer) for answer in answers), [answer.raw[-300:] for answer in answers]
+    assert simulator.stats()["peak"] == 3
+    assert sorted(map(int, order(simulator))) == list(range(10))
+    told = [statuses for answer in answers if (statuses := queue_statuses(answer))]
+    assert len(told) == 7
+    for statuses in told:
+        waiting = [s["position"] for s in statuses if s["status"] == "waiting"]
+        assert waiting and waiting == sorted(waiting, reverse=True) and waiting[-1] >= 1
+        assert statuses[-1]["status"] in ("starting", "processing") and statuses[-1]["position"] == 0
+
+
+def test_calls_of_every_api_share_the_same_permits(one_slot):
+    gateway, simulator = one_slot()
+    with Calls(gateway) as calls:
+        calls.hold()
+        clients = [calls.queued(api, f"call-{api}") for api in STREAMS]
+        clients += [calls.queued(call, f"call-one.{api}") for api, call in ONE_PIECE.items()]
+        assert order(simulator) == []
+        calls.let_go()
+        answers = [client.finish() for client in clients]
+    assert all(answer.status == 200 and answer.complete for answer in answers)
+    assert simulator.stats()["models"]["llama3:latest"]["peak"] == 1
+    assert len(order(simulator)) == len(clients)
+
+
+def test_a_permit_is_held_until_the_last_byte(one_slot):
+    gateway, simulator = one_slot(None, "slow,load=0s,prompt=0s,rate=20,tokens=8")
+    with Calls(gateway) as calls:
+        first = calls.sent("chat", "call-first", model="slow")
+        first.piece()
+        second = calls.queued("chat", "call-second")
+        first.finish()
+        assert told_whole(second.finish())
+    begun = {r["body"].count("call-second"): r["at_ms"] for r in simulator.requests("/api/chat")}
+    last_token_at, first_token_at = first.answer.pieces[-1][0], first.answer.pieces[0][0]
+    assert begun[1] / 1000 > first_token_at + 0.2  # seven tokens later, at twenty a second
+    assert begun[1] / 1000 > last_token_at - 0.02
+    assert simulator.stats()["peak"] == 1
+
+
+def test_a_permit_comes_back_when_its_call_is_aborted(one_slot):
+    gateway, simulator = one_slot()
+    with Calls(gateway) as calls:
+        for how in ("fin", "rst") * 5:
+            calls.hold()
+            next_one = calls.queued("chat", "call-next")
+            calls.holders.pop().leave(how)
+            assert told_whole(next_one.finish())
+        gateway.until_running(0)
+    assert simulator.stats()["aborts"]["count"] == 10 if "count" in simulator.stats()["aborts"] else True
+
+
+def test_one_client_is_served_in_the_order_it_came(one_slot):
+    gateway, simulator = one_slot()
+    with Calls(gateway) as calls:
+        calls.hold()
+        names = [f"{n:02}" for n in range(12)]
+        clients = [calls.queued("generate" if n % 3 else "v1-chat", f"call-{name}") for n, name in enumerate(names)]
+        calls.let_go()
+        assert all(told_whole(client.finish()) for client in clients)
+    assert order(simulator) == names
+
+
+@pytest.mark.parametrize("api", STREAMS)
+def test_a_full_queue_is_told_at_once_in_the_words_of_each_api(one_slot, api):
+    gateway, simulator = one_slot({"queue": {"max_waiting": 1, "max_waiting_per_client": 1}})
+    with Calls(gateway) as calls:
+        calls.hold()
+        waits = calls.queued("chat", "call-waits", user("a"))
+        for call in (STREAMS[api], ONE_PIECE[api]):
+            refused = calls.sent(call, "call-refused", {**user("b"), **EVENTS}).finish()
+            refusal(refused, api, "queue_full")
+        calls.let_go()
+        assert told_whole(waits.finish())
+    assert order(simulator) == ["waits"]
+    assert gateway.metrics().value("queue_rejected_total", reason="queue_full") == 2
+
+
+@pytest.mark.parametrize("api", EMBEDDINGS)
+def test_a_full_queue_of_embeddings_says_so_too(one_slot, api):
+    holds = "slow-embed,embedding,dim=4,load=0s,prompt=1h"
+    gateway, _ = one_slot({"queue": {"max_waiting": 1}}, holds, max_concurrent_embeddings=1)
+    with Calls(gateway) as calls:
+        calls.sent("embed", "held", model="slow-embed")
+        gateway.until_running(1)
+        calls.queued("embed", "waits")
+        refusal(calls.sent(api, "refused", user("b")).finish(), api, "queue_full")
+
+
+def test_a_client_that_holds_as_many_places_as_are_free_is_refused(one_slot):
+    gateway, _ = one_slot({"queue": {"max_waiting": 6}})
+    with Calls(gateway) as calls:
+        calls.hold()
+        for n in range(3):
+            calls.queued("chat", f"call-{n}", user("greedy"))
+        refusal(calls.sent("chat", "call-x", user("greedy")).finish(), "chat", "queue_full")
+        calls.queued("chat", "call-other", user("modest"))  # there is room for another
+        refusal(calls.sent("chat", "call-y", user("greedy")).finish(), "chat", "queue_full")
+        assert gateway.queue()["waiting"] == 4
+
+
+def test_max_waiting_per_client_is_that_many_and_no_more(one_slot):
+    gateway, _ = one_slot({"queue": {"max_waiting": 6, "max_waiting_per_client": 2}})
+    with Calls(gateway) as calls:
+        calls.hold()
+        for who in ("a", "b", "c"):
+            for n in range(2):
+                calls.queued("chat", f"call-{n}", user(who))
+            if who != "c":
+                refusal(calls.sent("v1-chat", "call-x", user(who)).finish(), "v1-chat", "queue_full")
+        refusal(calls.sent("v1-chat", "call-x", user("d")).finish(), "v1-chat", "queue_full")  # six wait
+
+
+@pytest.mark.parametrize("api", ["chat", "v1-chat", "messages"])
+def test_a_finite_max_wait_refuses_on_arrival_when_the_estimate_is_longer(one_slot, api):
+    gateway, _ = one_slot({"queue": {"max_wait": "3s", "grace": "10s"}}, "slow,load=0s,prompt=700ms,rate=0,tokens=1")
+    with Calls(gateway) as calls:
+        assert told_whole(calls.sent("chat", "how long it takes", model="slow").finish())
+        calls.sent("chat", "runs", model="slow")
+        gateway.until_running(1)
+        waiting = [calls.sent("chat", f"call-{n}", model="slow") for n in range(3)]
+        gateway.until_waiting(3)
+        for n in range(20):  # the estimate grows with the queue, until somebody is refused
+            client = calls.sent(api, f"call-{n}", model="slow")
+            if not eventually(lambda: gateway.queue()["waiting"] > 3 + n, within=0.5):
+                break
+        began = time.monotonic()
+        retry_after = refusal(client.finish(), api, "queue_timeout")
+        assert time.monotonic() - began < 1 and retry_after <= 15
+        assert all(told_whole(client.finish()) for client in waiting)
+
+
+@pytest.mark.parametrize("api", STREAMS)
+def test_a_finite_max_wait_refuses_with_the_true_status_after_waiting(one_slot, api):
+    gateway, simulator = one_slot({"queue": {"max_wait": "300ms"}})
+    with Calls(gateway) as calls:
+        calls.hold()
+        began = time.monotonic()
+        refusal(calls.queued(api, "call-x").finish(), api, "queue_timeout")
+        assert time.monotonic() - began > 0.29
+        assert gateway.queue()["waiting"] == 0
+    assert order(simulator) == []
+
+
+def test_a_refusal_after_the_head_is_told_in_band_and_never_ends_cleanly(one_slot):
+    gateway, _ = one_slot({"queue": {"max_wait": "400ms", "grace": "100ms"}})
+    with Calls(gateway) as calls:
+        calls.hold()
+        native, openai = calls.queued("chat", "call-a").finish(), calls.queued("v1-chat", "call-b").finish()
+    assert native.status == openai.status == 200 and not native.complete and not openai.complete
+    said = native.lines()[-1]
+    assert said["code"] == "queue_timeout" and said["http_status"] == 503 and said["error"] == BUSY
+    assert openai.body.split(b"\n\n")[-2].startswith(b'data: {"error":{') and b"[DONE]" not in openai.body
+
+
+def test_an_estimate_is_null_until_there_is_one_and_then_sensible(one_slot):
+    gateway, _ = one_slot({"queue": {"status_interval": "100ms"}}, "slow,load=0s,prompt=300ms,rate=0,tokens=1")
+    with Calls(gateway) as calls:
+        clients = [calls.sent("chat", f"call-{n}", EVENTS, model="slow") for n in range(5)]
+        answers = [client.finish() for client in clients]
+    statuses = [queue_statuses(answer) for answer in answers]
+    waiting = [s for told in statuses for s in told if s["status"] == "waiting"]
+    assert any(s["eta_ms"] is None for s in waiting)
+    known = [s for s in waiting if s["eta_ms"] is not None]
+    assert known
+    for s in known:
+        # `position` calls of some 300 ms each go before it, one of them running already.
+        assert (s["position"] - 1) * 250 <= s["eta_ms"] <= s["position"] * 1500, s
+    for s in waiting:
+        assert 1 <= s["position"] <= s["queue_length"] <= 4, s
+
+
+def test_a_model_s_own_limit_holds_and_others_pass(one_slot):
+    gateway, simulator = one_slot(
+        {"models": {"slow": {"max_concurrent": 1}}}, "slow,load=0s,prompt=100ms,rate=0,tokens=1", max_concurrent=3
+    )
+    with Calls(gateway) as calls:
+        slow = [calls.sent("chat", f"call-{n}", model="slow") for n in range(4)]
+        eventually(lambda: gateway.queue()["waiting"] >= 1)
+        assert told_whole(calls.sent("chat", "call-quick").finish())
+        assert all(told_whole(client.finish()) for client in slow)
+    models = simulator.stats()["models"]
+    assert models["slow:latest"]["peak_in_flight"] == 1
+    assert order(simulator).index("quick") < 4
+
+
+def test_embeddings_have_a_pool_of_their_own(one_slot):
+    gateway, _ = one_slot()
+    with Calls(gateway) as calls:
+        calls.hold()
+        for api in EMBEDDINGS:
+            answer = calls.sent(api, "not behind generations", model="nomic-embed-text").finish()
+            assert answer.status == 200 and answer.complete
+        assert gateway.queue()["running"] == 1
+
+
+@pytest.mark.parametrize("inputs, at_once", [(1, 2), (2, 1), (5, 1)])
+def test_an_embedding_of_n_inputs_counts_as_n_but_not_more_than_the_pool(one_slot, inputs, at_once):
+    gateway, simulator = one_slot(None, "embeds,embedding,dim=4,load=0s,prompt=40ms", max_concurrent_embeddings=2)
+    with Calls(gateway) as calls:
+        texts = [f"text {n}" for n in range(inputs)]
+        for client in [calls.sent("embed", "", model="embeds", input=texts) for _ in range(6)]:
+            answer = client.finish()
+            assert answer.status == 200 and len(answer.json()["embeddings"]) == inputs
+    assert simulator.stats()["models"]["embeds:latest"]["peak_in_flight"] == at_once
+
+
+@pytest.mark.parametrize("how", ["fin", "rst", "half"])
+def test_a_client_that_leaves_while_queued_frees_its_place(one_slot, how):
+    gateway, simulator = one_slot({"queue": {"max_waiting": 2, "grace": "100ms", "heartbeat": "100ms"}})
+    with Calls(gateway) as calls:
+        calls.hold()
+        calls.queued("chat", "call-gone", user("a")).leave(how)
+        gateway.until_waiting(0, within=0.5)
+        told = calls.queued("chat", "call-gone", user("a"))
+        told.piece()  # its head is out, and a heartbeat
+        told.leave(how)
+        gateway.until_waiting(0, within=0.5)
+        stays = calls.queued("chat", "call-stays", user("a"))
+        calls.let_go()
+        assert told_whole(stays.finish())
+    assert order(simulator) == ["stays"]
+
+
+def test_what_needs_no_permit_is_never_behind_the_queue(one_slot):
+    gateway, simulator = one_slot(None, "big:cloud,load=0s,prompt=0s,rate=0,tokens=2")
+    with Calls(gateway) as calls:
+        calls.hold()
+        calls.queued("chat", "call-waits")
+        for method, target, body in [
+            ("GET", "/", None), ("HEAD", "/", None), ("GET", "/api/version", None), ("GET", "/api/tags", None),
+            ("GET", "/api/ps", None), ("POST", "/api/show", {"model": "llama3"}), ("GET", "/v1/models", None),
+            ("GET", "/v1/models/llama3", None), ("GET", "/gateway/queue", None), ("GET", "/api/status", None),
+            ("POST", "/api/copy", {"source": "llama3", "destination": "copied"}),
+            ("POST", "/api/generate", {"model": "llama3"}),  # a load
+            ("POST", "/api/chat", {"model": "llama3", "messages": []}),
+            ("POST", "/api/generate", {"model": "llama3", "keep_alive": 0}),  # an unload
+        ]:  # fmt: skip
+            answer = gateway.call(method, target, body)
+            assert answer.status == 200 and answer.complete, (method, target, answer.raw)
+        assert gateway.get("/nowhere").status == 404
+        for api in STREAMS:
+            assert told_whole(calls.sent(api, "call-cloud", model="big:cloud").finish()), api
+        assert gateway.queue()["waiting"] == 1
+    assert set(order(simulator)) == {"cloud"}
+
+
+@pytest.mark.parametrize("api", [*STREAMS, *EMBEDDINGS])
+def test_a_model_that_no_upstream_has_is_refused_at_once_in_ollama_s_words(one_slot, api):
+    gateway, simulator = one_slot(max_concurrent_embeddings=1)
+    path, body = {**STREAMS, **EMBEDDINGS}[api]
+    own = simulator.post(path, body("nobody", "x"))
+    with Calls(gateway) as calls:
+        calls.hold()
+        calls.queued("chat", "call-waits")
+        answer = calls.sent(api, "x", model="nobody").finish()
+        assert gateway.queue()["waiting"] == 1
+    assert answer.status == own.status == 404
+    assert answer.body == own.body and answer.get("Content-Type") == own.get("Content-Type")
+
+
+def test_waiting_calls_are_held_while_the_upstream_is_down_and_served_when_it_is_back(serve):
+    port = free_port()
+    before = Simulator.start(HOLDER, QUICK, port=port)
+    try:
+        gateway = serve(before, {"upstream": {"max_concurrent": 2}, "queue": {"hold_upstream": "30s", "grace": "100ms"}})
+        before.stop()
+        with Calls(gateway) as calls:
+            clients = [calls.sent(api, f"call-{api}") for api in STREAMS]
+            assert eventually(lambda: gateway.queue()["waiting"] == len(clients), within=5), gateway.queue()
+            assert clients[0].head().status == 200 and clients[0].answer.get("X-Accel-Buffering") == "no"
+            after = gateway.upstream = Simulator.start(HOLDER, QUICK, port=port)
+            try:
+                assert all(told_whole(client.finish()) for client in clients)
+                assert sorted(order(after)) == sorted(STREAMS)
+                assert after.stats()["peak"] <= 2
+                gateway.check(after)
+            finally:
+                after.discard()
+    finally:
+        before.discard()
+
+
+@pytest.mark.parametrize("api", STREAMS)
+def test_without_an_upstream_a_call_is_told_503_once_it_was_held(serve, api):
+    gateway = serve(f"http://127.0.0.1:{free_port()}", {"queue": {"hold_upstream": "300ms", "grace": "10s"}})
+    began = time.monotonic()
+    with Calls(gateway) as calls:
+        answer = calls.sent(api, "call-x").finish()
+    assert 0.28 < time.monotonic() - began < 5
+    assert answer.status == 503 and answer.complete and answer.get("Retry-After")
+    error = answer.json()
+    assert (error if api in ("generate", "chat") else error["error"])["code"] == "no_upstream"
