@@ -98,8 +98,9 @@ whole_gateway::~whole_gateway() = default;
 
 void whole_gateway::start()
 {
-    spawn(io_, "health", health_.watch([this] { return duration(settings_->reconcile.interval); },
-                                       [this] { return duration(settings_->reconcile.timeout); }));
+    spawn(io_, "health",
+          health_.watch([this] { return duration(settings_->reconcile.interval); },
+                        [this] { return duration(settings_->reconcile.timeout); }));
     spawn(io_, "models", models_.watch());
     for (auto& l : listeners_)
         spawn(io_, "listener", l->run());
@@ -129,8 +130,9 @@ std::vector<std::string> whole_gateway::warnings() const
         all.push_back("the admin port listens on " + admin_->address() +
                       ": whoever reaches it reads the status");
     if (clients_.tunnel_seen)
-        all.push_back("calls come through a tunnel or proxy without keys: whoever reaches that may use"
-                      " the models");
+        all.push_back(
+            "calls come through a tunnel or proxy without keys: whoever reaches that may use"
+            " the models");
     return all;
 }
 
@@ -170,15 +172,16 @@ void whole_gateway::drain()
 awaitable<void> whole_gateway::leave()
 {
     service_manager::stopping();
-    log::info("draining", {{"calls", exchange_.book().size()},
-                           {"grace_s", settings_->drain.count() / 1000}});
+    log::info("draining",
+              {{"calls", exchange_.book().size()}, {"grace_s", settings_->drain.count() / 1000}});
     for (auto& l : listeners_)
         l->close();
     clients_.close_idle();
     exchange_.refuse_new();
     bool finished = co_await clients_.inside.empty(steady::now() + settings_->drain);
     if (!finished) {
-        log::warn("the grace is over: ending what still runs", {{"calls", exchange_.book().size()}});
+        log::warn("the grace is over: ending what still runs",
+                  {{"calls", exchange_.book().size()}});
         exchange_.end_all(stop_reason::draining);
         co_await clients_.inside.empty(steady::now() + 2s);
         for (auto* c : clients_.open)

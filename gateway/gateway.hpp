@@ -1,5 +1,5 @@
-// Owns every room, in the order they are built, and introduces them to each other: the only file that
-// knows everybody.
+// Owns every room, in the order they are built, and introduces them to each other: the only file
+// that knows everybody.
 #pragma once
 
 #include "admin/admin_pages.hpp"

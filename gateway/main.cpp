@@ -3,11 +3,11 @@
 #include "gateway.hpp"
 #include "proxy-config/config.hpp"
 
-#include <CLI/CLI.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <openssl/ssl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <boost/asio/signal_set.hpp>
 
 #include <csignal>
 #include <fstream>
@@ -78,7 +78,8 @@ parsed_config read_configuration(const arguments& a, std::string& file)
 int tell_mistakes(const parsed_config& parsed, const std::string& file)
 {
     std::cerr << "ollama-gateway: the configuration" << (file.empty() ? "" : " " + file) << " has "
-              << parsed.mistakes.size() << (parsed.mistakes.size() == 1 ? " mistake:\n" : " mistakes:\n");
+              << parsed.mistakes.size()
+              << (parsed.mistakes.size() == 1 ? " mistake:\n" : " mistakes:\n");
     for (const auto& m : parsed.mistakes)
         std::cerr << "  " << m.place << ": " << m.text << "\n";
     return bad_usage;
@@ -158,7 +159,8 @@ int check(const arguments& a)
 
 int main(int argc, char** argv)
 {
-    CLI::App app{"ollama-gateway: a fair queue in front of Ollama that stops work when a client leaves"};
+    CLI::App app{
+        "ollama-gateway: a fair queue in front of Ollama that stops work when a client leaves"};
     app.set_version_flag("--version", std::string("ollama-gateway ") + GATEWAY_VERSION);
     app.require_subcommand(0, 1);
     arguments a;
@@ -167,7 +169,8 @@ int main(int argc, char** argv)
     };
     auto add_flags = [&](CLI::App& to) {
         add_config(to);
-        to.add_option("--listen", a.listen, "where clients reach it (repeatable)")->type_name("ADDR");
+        to.add_option("--listen", a.listen, "where clients reach it (repeatable)")
+            ->type_name("ADDR");
         to.add_option("--admin", a.admin, "where metrics and status are")->type_name("ADDR");
         to.add_option("--upstream", a.upstreams, "the Ollama to ask")->type_name("URL");
         to.add_option("--max-concurrent", a.max_concurrent, "generations at once")->type_name("N");
@@ -177,7 +180,8 @@ int main(int argc, char** argv)
     add_flags(app);
     auto* serving = app.add_subcommand("serve", "run the gateway (the default)");
     add_flags(*serving);
-    auto* checking = app.add_subcommand("check", "show the effective configuration, or every mistake");
+    auto* checking =
+        app.add_subcommand("check", "show the effective configuration, or every mistake");
     add_config(*checking);
     try {
         app.parse(argc, argv);

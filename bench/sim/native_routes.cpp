@@ -124,6 +124,9 @@ awaitable<void> infer(connection& c, const json& request, std::optional<duration
             co_await strike_before(c, *wrong, j.says.get());
             co_return;
         }
+        auto manner = c.at.faults.take(fault_stage::manner, model->name, c.head.path, false);
+        if (manner)
+            apply_manner(c, *manner);
         c.at.sched.unload(model->blob, steady::now());
         c.at.scheduled();
         totals t;
@@ -131,6 +134,7 @@ awaitable<void> infer(connection& c, const json& request, std::optional<duration
         answer a;
         a.body = j.says->whole({}, t);
         co_await c.reply(std::move(a));
+        finish_manner(c, manner);
         co_return;
     }
     wishes w;
@@ -161,8 +165,8 @@ awaitable<void> infer_request(connection& c, bool chats)
 {
     json request;
     std::optional<duration> keep_alive;
-    auto good =
-        co_await read_request(c, chats ? "ChatRequest" : "GenerateRequest", request, keep_alive);
+    auto* go_struct = chats ? "ChatRequest" : "GenerateRequest";
+    auto good = co_await read_request(c, go_struct, request, keep_alive);
     if (good)
         co_await infer(c, request, keep_alive, chats);
 }

@@ -121,7 +121,8 @@ awaitable<void> run_stream(connection& c, const job& j, seat& here, seat::held& 
 {
     auto prompted = steady::now();
     if (struck && struck->kind == fault_kind::error_line && keep == 0) {
-        co_await strike_whole(c, j, *struck, {});
+        totals none;
+        co_await strike_whole(c, j, *struck, none);
         co_return;
     }
     c.phase = "streaming";

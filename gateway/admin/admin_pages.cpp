@@ -50,9 +50,9 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
         bool up = with_.upstream.health.up() && with_.upstream.health.probed();
         bool ready = up && !with_.draining;
         to.whole(ready ? 200 : 503, "text/plain; charset=utf-8",
-                 ready             ? "ready\n"
+                 ready            ? "ready\n"
                  : with_.draining ? "draining\n"
-                                   : "no upstream is up\n");
+                                  : "no upstream is up\n");
     } else {
         to.json(200, status(r.head.query));
     }

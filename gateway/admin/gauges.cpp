@@ -22,7 +22,8 @@ std::vector<gauge_family> admin_pages::gauges() const
     gauge_family in_flight{"in_flight", "Calls that hold a permit.", {}, false};
     gauge_family state{"model_state", "1 for the state a model is in.", {}, false};
     gauge_family vram{"model_vram_bytes", "VRAM a model takes, as /api/ps says.", {}, false};
-    gauge_family silence{"silence_seconds", "How long a model with calls out has been silent.", {}, false};
+    gauge_family silence{
+        "silence_seconds", "How long a model with calls out has been silent.", {}, false};
     bool others = false;
     for (const auto& m : model_counts(with_.calls, at, now)) {
         auto name = label(m.name);
@@ -44,12 +45,17 @@ std::vector<gauge_family> admin_pages::gauges() const
         one("queue_waiting", "Calls that wait for a permit.", double(g.waiting() + e.waiting())),
         one("queue_oldest_seconds", "How long the call that waits longest has waited.", oldest),
         std::move(in_flight),
-        {"permits", "Permits of an upstream.", {{{{"upstream", at.name}}, double(g.capacity())}}, false},
+        {"permits",
+         "Permits of an upstream.",
+         {{{{"upstream", at.name}}, double(g.capacity())}},
+         false},
         std::move(state),
         std::move(vram),
         std::move(silence),
-        {"upstream_up", "1 while the upstream answers.",
-         {{{{"upstream", at.name}}, at.health.up() ? 1.0 : 0.0}}, false},
+        {"upstream_up",
+         "1 while the upstream answers.",
+         {{{{"upstream", at.name}}, at.health.up() ? 1.0 : 0.0}},
+         false},
         {"connections",
          "Open connections.",
          {{{{"side", "client"}}, double(with_.clients.open.size())},
@@ -60,7 +66,10 @@ std::vector<gauge_family> admin_pages::gauges() const
             double(with_.memory.used())),
         one("log_lines_dropped_total", "Log lines that standard error did not take.",
             double(log::dropped()), true),
-        {"build_info", "1; the version is the label.", {{{{"version", GATEWAY_VERSION}}, 1.0}}, false},
+        {"build_info",
+         "1; the version is the label.",
+         {{{{"version", GATEWAY_VERSION}}, 1.0}},
+         false},
     };
     for (auto& p : process_gauges())
         all.push_back(std::move(p));

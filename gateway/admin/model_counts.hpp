@@ -1,5 +1,5 @@
-// For each model what is loaded, how many calls of it run and how many wait: three different things,
-// counted from the live objects.
+// For each model what is loaded, how many calls of it run and how many wait: three different
+// things, counted from the live objects.
 #pragma once
 
 #include "base/clock.hpp"

@@ -55,8 +55,8 @@ awaitable<void> queue_pages::answer(const page_request& r, responder& to)
     auto id = to_lower(rest.substr(0, slash));
     auto verb = slash == std::string::npos ? std::string() : rest.substr(slash + 1);
 
-    bool known = path == "/gateway/queue" || (!id.empty() && (verb.empty() || verb == "events" ||
-                                                              verb == "cancel"));
+    bool known = path == "/gateway/queue" ||
+                 (!id.empty() && (verb.empty() || verb == "events" || verb == "cancel"));
     if (!known) {
         to.fail(no_such("no such page"));
     } else if (verb == "cancel" ? !posts : !reads) {

@@ -13,7 +13,8 @@ class queue_pages : public pages {
 public:
     queue_pages(exchange& calls, site& upstream, const bool& draining)
         : calls_(calls), site_(upstream), draining_(draining)
-    {}
+    {
+    }
 
     awaitable<void> answer(const page_request& r, responder& to) override;
 

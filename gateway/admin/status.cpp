@@ -55,15 +55,16 @@ std::string admin_pages::status(std::string_view query) const
 
     j["models"] = json::array();
     for (const auto& m : model_counts(with_.calls, at, now))
-        j["models"].push_back({{"name", m.name},
-                               {"upstream", at.name},
-                               {"state", m.state},
-                               {"loaded", m.loaded},
-                               {"running", m.running},
-                               {"waiting", m.waiting},
-                               {"size_vram", m.size_vram},
-                               {"expires_at", m.expires_at.empty() ? json(nullptr) : json(m.expires_at)},
-                               {"silence_s", m.silence_s}});
+        j["models"].push_back(
+            {{"name", m.name},
+             {"upstream", at.name},
+             {"state", m.state},
+             {"loaded", m.loaded},
+             {"running", m.running},
+             {"waiting", m.waiting},
+             {"size_vram", m.size_vram},
+             {"expires_at", m.expires_at.empty() ? json(nullptr) : json(m.expires_at)},
+             {"silence_s", m.silence_s}});
 
     // What runs first, then what waits in its order.
     auto calls = with_.calls.book().live(now);
@@ -88,19 +89,21 @@ std::string admin_pages::status(std::string_view query) const
     auto recent = with_.calls.book().recent(limit, parameter(query, "recent_cursor"));
     j["recent"] = json::array();
     for (const auto* r : recent)
-        j["recent"].push_back({{"id", r->id},
-                               {"client", r->client},
-                               {"endpoint", name(r->where)},
-                               {"model", r->model},
-                               {"outcome", word(r->how)},
-                               {"queue_ms", r->queue_us / 1000},
-                               {"load_ms", r->load_us / 1000},
-                               {"first_byte_ms", r->first_byte_us < 0 ? json(nullptr)
-                                                                      : json(r->first_byte_us / 1000)},
-                               {"total_ms", r->total_us / 1000},
-                               {"finished_at", r->finished_at},
-                               {"attempts", attempts_of(r->attempts)}});
-    j["recent_cursor"] = recent.size() == limit && limit != 0 ? json(recent.back()->id) : json(nullptr);
+        j["recent"].push_back(
+            {{"id", r->id},
+             {"client", r->client},
+             {"endpoint", name(r->where)},
+             {"model", r->model},
+             {"outcome", word(r->how)},
+             {"queue_ms", r->queue_us / 1000},
+             {"load_ms", r->load_us / 1000},
+             {"first_byte_ms",
+              r->first_byte_us < 0 ? json(nullptr) : json(r->first_byte_us / 1000)},
+             {"total_ms", r->total_us / 1000},
+             {"finished_at", r->finished_at},
+             {"attempts", attempts_of(r->attempts)}});
+    j["recent_cursor"] =
+        recent.size() == limit && limit != 0 ? json(recent.back()->id) : json(nullptr);
 
     j["unloads"] = json::array();
     for (auto u = at.loaded.unloads().rbegin(); u != at.loaded.unloads().rend(); ++u)

@@ -1,5 +1,5 @@
-// The turnstile with people before it: who waits is woken when its turn has come. A permit is an object;
-// its destructor gives it back or leaves the queue, whichever it was.
+// The turnstile with people before it: who waits is woken when its turn has come. A permit is an
+// object; its destructor gives it back or leaves the queue, whichever it was.
 #pragma once
 
 #include "admission/turnstile.hpp"

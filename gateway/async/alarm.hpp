@@ -14,7 +14,8 @@ class alarm {
 public:
     alarm(asio::io_context& io, std::function<void()> act)
         : state_(std::make_shared<state>(io, std::move(act)))
-    {}
+    {
+    }
     ~alarm()
     {
         state_->act = nullptr;

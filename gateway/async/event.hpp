@@ -1,4 +1,5 @@
-// Something that one coroutine waits for and anybody may tell it: a timer that never ends by itself.
+// Something that one coroutine waits for and anybody may tell it: a timer that never ends by
+// itself.
 #pragma once
 
 #include "async/words.hpp"

@@ -1,3 +1,4 @@
+// Where a coroutine of its own ends: the one catch, and what it says.
 #include "async/words.hpp"
 #include "base/log.hpp"
 

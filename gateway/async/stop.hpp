@@ -1,6 +1,6 @@
-// Why a piece of work must end early, and what to do at that moment. Single-threaded. A `stop` belongs
-// to one call; whoever waits for something on its behalf hangs a hook on it that closes the socket or
-// wakes the timer it waits for, and looks at `requested()` when it resumes.
+// Why a piece of work must end early, and what to do at that moment. Single-threaded. A `stop`
+// belongs to one call; whoever waits for something on its behalf hangs a hook on it that closes the
+// socket or wakes the timer it waits for, and looks at `requested()` when it resumes.
 #pragma once
 
 #include "base/clock.hpp"
@@ -46,8 +46,8 @@ public:
         }
     }
 
-    // Runs `act` when the stop is requested, at once if it already is. A hook's act neither destroys
-    // other hooks nor throws.
+    // Runs `act` when the stop is requested, at once if it already is. A hook's act neither
+    // destroys other hooks nor throws.
     class hook {
     public:
         template <class F>

@@ -1,6 +1,7 @@
 // The few async words that everything is written in. Errors are values: `auto [ec, n] = co_await
-// op(…, as_result);`. No coroutine here is ever cancelled by a signal: what must end early has a `stop`
-// (stop.hpp) whose hooks close its socket or wake its timer, and decides by state, never by `ec`.
+// op(…, as_result);`. No coroutine here is ever cancelled by a signal: what must end early has a
+// `stop` (stop.hpp) whose hooks close its socket or wake its timer, and decides by state, never by
+// `ec`.
 #pragma once
 
 #include <boost/asio/as_tuple.hpp>

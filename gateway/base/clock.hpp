@@ -1,4 +1,5 @@
-// Time, as every room speaks of it. Pure files take an `instant` as an argument and never read a clock.
+// Time, as every room speaks of it. Pure files take an `instant` as an argument and never read a
+// clock.
 #pragma once
 
 #include <chrono>

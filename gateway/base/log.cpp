@@ -15,7 +15,8 @@ namespace gateway::log {
 namespace {
 
 // Gathers lines and hands them to standard error only when it takes them at once: a full pipe must
-// never stop the event loop. poll() promises at least PIPE_BUF bytes of room when it says "writable".
+// never stop the event loop. poll() promises at least PIPE_BUF bytes of room when it says
+// "writable".
 class patient_stderr : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
 public:
     std::uint64_t dropped() const { return dropped_; }
@@ -65,9 +66,10 @@ struct output {
     void shape(std::string_view format)
     {
         json = format == "json";
-        logger.set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"
-                                : "%Y-%m-%d %H:%M:%S.%e %l %v",
-                           json ? spdlog::pattern_time_type::utc : spdlog::pattern_time_type::local);
+        logger.set_pattern(
+            json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"
+                 : "%Y-%m-%d %H:%M:%S.%e %l %v",
+            json ? spdlog::pattern_time_type::utc : spdlog::pattern_time_type::local);
     }
 };
 
@@ -80,11 +82,11 @@ output& out()
 spdlog::level::level_enum spd(level l)
 {
     switch (l) {
-    case level::trace: return spdlog::level::trace;
-    case level::debug: return spdlog::level::debug;
-    case level::info: return spdlog::level::info;
-    case level::warn: return spdlog::level::warn;
-    case level::error: return spdlog::level::err;
+        case level::trace: return spdlog::level::trace;
+        case level::debug: return spdlog::level::debug;
+        case level::info: return spdlog::level::info;
+        case level::warn: return spdlog::level::warn;
+        case level::error: return spdlog::level::err;
     }
     return spdlog::level::info;
 }
@@ -92,23 +94,25 @@ spdlog::level::level_enum spd(level l)
 void append_value(std::string& line, const item& i, bool json)
 {
     switch (i.kind) {
-    case item::type::integer: line += std::to_string(i.number); break;
-    case item::type::real: {
-        char digits[32];
-        line.append(digits, std::size_t(std::snprintf(digits, sizeof digits, "%.3f", i.fraction)));
-        break;
-    }
-    case item::type::boolean: line += i.number != 0 ? "true" : "false"; break;
-    case item::type::raw: line += i.text; break;
-    case item::type::text: {
-        // In text lines a plain word stands bare; anything else is quoted, so that no byte from
-        // outside can forge a line or a field.
-        bool bare = !json && !i.text.empty() &&
-                    std::all_of(i.text.begin(), i.text.end(),
-                                [](char c) { return c > ' ' && c < 127 && c != '"' && c != '='; });
-        line += bare ? std::string(i.text) : json_quote(i.text);
-        break;
-    }
+        case item::type::integer: line += std::to_string(i.number); break;
+        case item::type::real: {
+            char digits[32];
+            line.append(digits,
+                        std::size_t(std::snprintf(digits, sizeof digits, "%.3f", i.fraction)));
+            break;
+        }
+        case item::type::boolean: line += i.number != 0 ? "true" : "false"; break;
+        case item::type::raw: line += i.text; break;
+        case item::type::text: {
+            // In text lines a plain word stands bare; anything else is quoted, so that no byte from
+            // outside can forge a line or a field.
+            bool bare =
+                !json && !i.text.empty() && std::all_of(i.text.begin(), i.text.end(), [](char c) {
+                    return c > ' ' && c < 127 && c != '"' && c != '=';
+                });
+            line += bare ? std::string(i.text) : json_quote(i.text);
+            break;
+        }
     }
 }
 

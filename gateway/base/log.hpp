@@ -1,5 +1,5 @@
-// The log: lines of text or JSON on standard error, gathered and written in batches so that a call pays
-// for no system call, and dropped (and counted) rather than waited for when nobody reads them.
+// The log: lines of text or JSON on standard error, gathered and written in batches so that a call
+// pays for no system call, and dropped (and counted) rather than waited for when nobody reads them.
 // No prompt and no key is ever given to it.
 #pragma once
 
@@ -16,9 +16,10 @@ struct item {
     enum class type : std::uint8_t { text, integer, real, boolean, raw };
 
     template <class T>
-        requires std::is_integral_v<T> && (!std::is_same_v<T, bool>)
-    item(std::string_view n, T v) : name(n), kind(type::integer), number(std::int64_t(v))
-    {}
+    requires std::is_integral_v<T> &&(!std::is_same_v<T, bool>)item(std::string_view n, T v)
+        : name(n), kind(type::integer), number(std::int64_t(v))
+    {
+    }
     item(std::string_view n, double v) : name(n), kind(type::real), fraction(v) {}
     item(std::string_view n, bool v) : name(n), kind(type::boolean), number(v) {}
     item(std::string_view n, std::string_view v) : name(n), kind(type::text), text(v) {}

@@ -18,13 +18,12 @@ public:
     class share {
     public:
         explicit share(memory_budget& of) : of_(&of) {}
-        share(share&& other) noexcept
-            : of_(other.of_), held_(std::exchange(other.held_, 0))
-        {}
+        share(share&& other) noexcept : of_(other.of_), held_(std::exchange(other.held_, 0)) {}
         share& operator=(share&&) = delete;
         ~share() { of_->used_ -= held_; }
 
-        // Holds exactly `bytes` from now on; false, and nothing changes, when that is more than is left.
+        // Holds exactly `bytes` from now on; false, and nothing changes, when that is more than is
+        // left.
         bool hold(std::uint64_t bytes)
         {
             if (bytes > held_ && of_->used_ - held_ + bytes > of_->most_)

@@ -21,8 +21,8 @@ namespace gateway {
 class upload {
 public:
     virtual ~upload() = default;
-    // The next bytes; empty when the body has ended or the client failed to send it (see complete()).
-    // Valid until the next call.
+    // The next bytes; empty when the body has ended or the client failed to send it (see
+    // complete()). Valid until the next call.
     virtual awaitable<std::span<const char>> next() = 0;
     virtual bool complete() const = 0;
     // Nobody wants the rest: next() returns, empty.

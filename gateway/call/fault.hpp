@@ -1,4 +1,5 @@
-// What went wrong: whose fault it is, what it was, and whether it may be tried again. A value. Pure.
+// What went wrong: whose fault it is, what it was, and whether it may be tried again. A value.
+// Pure.
 #pragma once
 
 #include "call/kinds.hpp"

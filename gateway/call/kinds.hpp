@@ -26,7 +26,15 @@ enum class endpoint : std::uint8_t {
 // In whose words errors are told.
 enum class dialect : std::uint8_t { native, openai, anthropic };
 
-enum class kind : std::uint8_t { generation, embedding, load, unload, information, management, own };
+enum class kind : std::uint8_t {
+    generation,
+    embedding,
+    load,
+    unload,
+    information,
+    management,
+    own
+};
 
 // How the answer is framed: follows from the request alone, never from the load.
 enum class shape : std::uint8_t {
@@ -40,19 +48,19 @@ enum class shape : std::uint8_t {
 constexpr std::string_view name(endpoint e)
 {
     switch (e) {
-    case endpoint::generate: return "/api/generate";
-    case endpoint::chat: return "/api/chat";
-    case endpoint::embed: return "/api/embed";
-    case endpoint::embeddings: return "/api/embeddings";
-    case endpoint::chat_completions: return "/v1/chat/completions";
-    case endpoint::completions: return "/v1/completions";
-    case endpoint::v1_embeddings: return "/v1/embeddings";
-    case endpoint::responses: return "/v1/responses";
-    case endpoint::messages: return "/v1/messages";
-    case endpoint::transcriptions: return "/v1/audio/transcriptions";
-    case endpoint::management: return "management";
-    case endpoint::gateway: return "gateway";
-    case endpoint::other: return "other";
+        case endpoint::generate: return "/api/generate";
+        case endpoint::chat: return "/api/chat";
+        case endpoint::embed: return "/api/embed";
+        case endpoint::embeddings: return "/api/embeddings";
+        case endpoint::chat_completions: return "/v1/chat/completions";
+        case endpoint::completions: return "/v1/completions";
+        case endpoint::v1_embeddings: return "/v1/embeddings";
+        case endpoint::responses: return "/v1/responses";
+        case endpoint::messages: return "/v1/messages";
+        case endpoint::transcriptions: return "/v1/audio/transcriptions";
+        case endpoint::management: return "management";
+        case endpoint::gateway: return "gateway";
+        case endpoint::other: return "other";
     }
     return "other";
 }

@@ -19,12 +19,12 @@ enum class phase : std::uint8_t {
 constexpr const char* word(phase p)
 {
     switch (p) {
-    case phase::waiting: return "waiting";
-    case phase::loading_model: return "loading_model";
-    case phase::starting: return "starting";
-    case phase::processing: return "processing";
-    case phase::streaming: return "streaming";
-    case phase::answering: return "answering";
+        case phase::waiting: return "waiting";
+        case phase::loading_model: return "loading_model";
+        case phase::starting: return "starting";
+        case phase::processing: return "processing";
+        case phase::streaming: return "streaming";
+        case phase::answering: return "answering";
     }
     return "waiting";
 }

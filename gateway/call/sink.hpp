@@ -1,5 +1,5 @@
-// Where an answer goes: a client's socket, or (one day) a job's row. The exchange does not know which.
-// Nothing here blocks: what the other side does not take at once is kept, within bounds.
+// Where an answer goes: a client's socket, or (one day) a job's row. The exchange does not know
+// which. Nothing here blocks: what the other side does not take at once is kept, within bounds.
 #pragma once
 
 #include "async/stop.hpp"
@@ -19,11 +19,11 @@ namespace gateway {
 // An upstream's head as it is passed on.
 struct answer_head {
     int status = 200;
-    std::string reason;                     // of the status line; may be empty
-    std::string fields;                     // header lines, each with its CRLF, without framing
-    std::string content_type;               // its value, also among the fields
-    std::optional<std::uint64_t> length;    // of the body; none: unknown until it ends
-    bool no_body = false;                   // HEAD, 204, 304
+    std::string reason;                   // of the status line; may be empty
+    std::string fields;                   // header lines, each with its CRLF, without framing
+    std::string content_type;             // its value, also among the fields
+    std::optional<std::uint64_t> length;  // of the body; none: unknown until it ends
+    bool no_body = false;                 // HEAD, 204, 304
 };
 
 // What goes into the answer's own header fields.
@@ -47,12 +47,14 @@ public:
     virtual stop& ending() = 0;
     virtual progress at() const = 0;
 
-    // A telling while it waits; commits the head when that has not happened. `over`: the last one, the
-    // wait is over. `refresh`: an empty chunk that only resets a client's patience (courtesy.hpp).
+    // A telling while it waits; commits the head when that has not happened. `over`: the last one,
+    // the wait is over. `refresh`: an empty chunk that only resets a client's patience
+    // (courtesy.hpp).
     virtual void tell(const queue_status& status, bool over, bool refresh) = 0;
 
     // The upstream's head, unless one was committed; then only its body counts.
-    virtual void head(const answer_head& head, const timing& t, const std::vector<attempt>& tried) = 0;
+    virtual void head(const answer_head& head, const timing& t,
+                      const std::vector<attempt>& tried) = 0;
 
     // The next `size` bytes of body. `data` has frame_headroom writable bytes before and
     // frame_tailroom after it (wire/chunk_frame.hpp). `last`: the answer is complete with it.
@@ -61,13 +63,15 @@ public:
     // Nothing more is at hand: what is held back to go out in one write goes out now.
     virtual void flush() = 0;
 
-    // Returns when little enough is waiting to be taken: plain back-pressure, for what needs no permit.
+    // Returns when little enough is waiting to be taken: plain back-pressure, for what needs no
+    // permit.
     virtual awaitable<void> room() = 0;
 
     // Ends in an error of ours: a whole answer before the head; after it in-band, then cut.
     virtual void fail(const fault& f, const std::vector<attempt>& tried, const timing& t) = 0;
     // Ends in the upstream's own error answer, whose head came when ours was already committed.
-    virtual void fail_with(int status, std::string_view body, const std::vector<attempt>& tried) = 0;
+    virtual void fail_with(int status, std::string_view body,
+                           const std::vector<attempt>& tried) = 0;
     // Ends without another word, and never looks complete.
     virtual void cut() = 0;
 };

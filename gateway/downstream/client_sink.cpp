@@ -32,17 +32,18 @@ std::string_view reason_of(int status)
 {
     if (status == 529)
         return "Site Overloaded";  // Anthropic's own
-    auto text = boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(unsigned(status)));
+    auto text =
+        boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(unsigned(status)));
     return {text.data(), text.size()};
 }
 
 std::string_view early_type(const call& c)
 {
     switch (c.framed) {
-    case shape::ndjson: return "application/x-ndjson";
-    case shape::sse:
-    case shape::native_sse: return "text/event-stream";
-    case shape::one_piece: break;
+        case shape::ndjson: return "application/x-ndjson";
+        case shape::sse:
+        case shape::native_sse: return "text/event-stream";
+        case shape::one_piece: break;
     }
     return c.words == dialect::native ? "application/json; charset=utf-8" : "application/json";
 }
@@ -67,8 +68,8 @@ client_sink::~client_sink()
 
 void client_sink::client_leaves(client_connection::leaving how)
 {
-    // A FIN counts as gone, except that what needs no permit is still answered; and a close after the
-    // end marker is none (openai-python closes at [DONE]).
+    // A FIN counts as gone, except that what needs no permit is still answered; and a close after
+    // the end marker is none (openai-python closes at [DONE]).
     bool gone = how == client_connection::leaving::broken || needs_permit_;
     if (gone && end_ == end::open)
         ending_.request(stop_reason::client_gone, to_.left_at());
@@ -138,8 +139,9 @@ void client_sink::head(const answer_head& h, const timing& t, const std::vector<
     begin_fields(h.status, h.reason);
     retells_ = call_.framed == shape::native_sse && h.status == 200;
     if (retells_)
-        held_ += "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n"
-                 "X-Accel-Buffering: no\r\n";
+        held_ +=
+            "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n"
+            "X-Accel-Buffering: no\r\n";
     else
         held_ += h.fields;
     if (needs_permit_) {
@@ -230,7 +232,8 @@ void client_sink::flush()
     after_write();
 }
 
-// A client that reads too slowly never slows Ollama: of a stream so much is kept for it, then it is cut.
+// A client that reads too slowly never slows Ollama: of a stream so much is kept for it, then it is
+// cut.
 void client_sink::after_write()
 {
     bool stream = needs_permit_ && call_.framed != shape::one_piece;

@@ -1,5 +1,5 @@
-// A client's socket as a sink: frames the answer, tells the client of its wait, keeps the two points of
-// no return, and never lets a cut answer look complete (SPEC §6, §8, §9).
+// A client's socket as a sink: frames the answer, tells the client of its wait, keeps the two
+// points of no return, and never lets a cut answer look complete (SPEC §6, §8, §9).
 #pragma once
 
 #include "call/sink.hpp"
@@ -14,9 +14,9 @@ class client_sink : public sink {
 public:
     struct manners {
         bool http_1_0 = false;
-        bool keep_alive = true;     // the client's wish, and ours
-        bool head_only = false;     // the request was a HEAD
-        std::string extra_fields;   // CORS: header lines of every answer
+        bool keep_alive = true;    // the client's wish, and ours
+        bool head_only = false;    // the request was a HEAD
+        std::string extra_fields;  // CORS: header lines of every answer
     };
 
     client_sink(client_connection& to, const call& c, manners m);
@@ -60,7 +60,7 @@ private:
     end end_ = end::open;
     frame_as framing_ = frame_as::chunks;
     bool needs_permit_;
-    std::string held_;  // a head that goes out with the first piece
+    std::string held_;      // a head that goes out with the first piece
     bool retells_ = false;  // NDJSON as server-sent events
     ndjson_to_sse retold_;
     char tail_[2] = {'\n', '\n'};  // the last two bytes of body sent

@@ -21,7 +21,8 @@ constexpr auto probe_every = std::chrono::milliseconds(50);
 struct client_connection::state : std::enable_shared_from_this<state> {
     state(asio::io_context& io, socket s, memory_budget& budget)
         : peer(std::move(s)), probing(io), news(io), room(io), kept(budget)
-    {}
+    {
+    }
 
     socket peer;
     std::string in;
@@ -89,8 +90,8 @@ struct client_connection::state : std::enable_shared_from_this<state> {
             in.clear();
             in_begin = 0;
         }
-        auto room = std::min(most_ahead - ahead(),
-                             most_ahead > listening ? most_ahead / 4 : first_read);
+        auto room =
+            std::min(most_ahead - ahead(), most_ahead > listening ? most_ahead / 4 : first_read);
         if (in_begin > most_ahead) {
             in.erase(0, in_begin);
             in_begin = 0;
@@ -109,8 +110,8 @@ struct client_connection::state : std::enable_shared_from_this<state> {
         arm_read();
     }
 
-    // A client that has sent more than is read ahead can still leave: its FIN stands behind unread bytes,
-    // where neither a read nor a peek sees it, but the kernel's state does.
+    // A client that has sent more than is read ahead can still leave: its FIN stands behind unread
+    // bytes, where neither a read nor a peek sees it, but the kernel's state does.
     void probe()
     {
         reading = true;
@@ -121,7 +122,8 @@ struct client_connection::state : std::enable_shared_from_this<state> {
                 return;
             tcp_info info{};
             socklen_t size = sizeof info;
-            if (::getsockopt(self->peer.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
+            if (::getsockopt(self->peer.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size) ==
+                0) {
                 if (info.tcpi_state == TCP_CLOSE_WAIT)
                     self->leave(leaving::finished);
                 else if (info.tcpi_state == TCP_CLOSE)
@@ -219,8 +221,8 @@ client_connection::client_connection(asio::io_context& io, socket s, memory_budg
     if (!unix_socket()) {
         int on = 1;
         ::setsockopt(state_->peer.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        // What the kernel holds unsent for a slow reader is bounded too, so that client_buffer means
-        // something: without this it swallows 4 MB before a write blocks.
+        // What the kernel holds unsent for a slow reader is bounded too, so that client_buffer
+        // means something: without this it swallows 4 MB before a write blocks.
         int lowat = 128 * 1024;
         ::setsockopt(state_->peer.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat,
                      sizeof lowat);

@@ -1,5 +1,6 @@
-// One connection to a client: bytes read ahead, bytes it has not taken yet, and the news that it has
-// left, in every phase. One wait for readability is kept pending all the time; nothing is raced.
+// One connection to a client: bytes read ahead, bytes it has not taken yet, and the news that it
+// has left, in every phase. One wait for readability is kept pending all the time; nothing is
+// raced.
 #pragma once
 
 #include "async/event.hpp"
@@ -33,8 +34,8 @@ public:
     // What has come and was not consumed. Valid until the next co_await.
     std::string_view ahead() const;
     void consume(std::size_t n);
-    // Returns when more than `have` bytes stand ahead, when the client is leaving, at `deadline`; also
-    // for nothing, and when wake() was called: look again.
+    // Returns when more than `have` bytes stand ahead, when the client is leaving, at `deadline`;
+    // also for nothing, and when wake() was called: look again.
     awaitable<void> more_than(std::size_t have, instant deadline);
     void wake();
     // How much may be read ahead: a body being taken wants more than a client that only listens.

@@ -108,9 +108,10 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
         if (step.bad)
             taken = bad_framing();
         else if (to.size() > bounds.most)
-            taken = fault{fault_code::too_large,
-                          "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
-                          whose::client, retry::no, 0};
+            taken =
+                fault{fault_code::too_large,
+                      "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
+                      whose::client, retry::no, 0};
         else if (to.size() > share.held() && !share.hold(to.size() + to.size() / 2))
             taken = fault{fault_code::overloaded, "out of memory for bodies (limits.memory)",
                           whose::ours, retry::no, 1};

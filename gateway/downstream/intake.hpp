@@ -1,5 +1,5 @@
-// HTTP into a call: bodies read from a connection, whole or as they come, and what a head and a body
-// mean for the exchange.
+// HTTP into a call: bodies read from a connection, whole or as they come, and what a head and a
+// body mean for the exchange.
 #pragma once
 
 #include "call/call.hpp"
@@ -30,9 +30,9 @@ private:
 };
 
 struct body_bounds {
-    std::uint64_t most;         // limits.body
-    duration patience;          // before a rate is asked for
-    std::uint64_t rate;         // bytes a second, at least; 0: any
+    std::uint64_t most;  // limits.body
+    duration patience;   // before a rate is asked for
+    std::uint64_t rate;  // bytes a second, at least; 0: any
 };
 
 // Takes a whole body into `to`, its memory into `share`. Faults: too_large, overloaded, bad_request

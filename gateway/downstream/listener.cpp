@@ -57,7 +57,8 @@ listener::listener(session_host& host, std::string address)
         hints.ai_socktype = SOCK_STREAM;
         hints.ai_flags = AI_PASSIVE;
         addrinfo* found = nullptr;
-        auto failed = ::getaddrinfo(name.empty() ? nullptr : name.c_str(), port.c_str(), &hints, &found);
+        auto failed =
+            ::getaddrinfo(name.empty() ? nullptr : name.c_str(), port.c_str(), &hints, &found);
         if (failed != 0)
             fail(::gai_strerror(failed));
         where = generic(found->ai_addr, found->ai_addrlen);

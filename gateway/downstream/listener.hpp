@@ -1,11 +1,11 @@
-// Accepts clients on one address until closed. Out of descriptors it stops accepting for a moment, not
-// working.
+// Accepts clients on one address until closed. Out of descriptors it stops accepting for a moment,
+// not working.
 #pragma once
 
 #include "downstream/session.hpp"
 
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 
 #include <string>
 

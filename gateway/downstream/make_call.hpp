@@ -18,8 +18,8 @@ call begin_call(const request_head& head, const classified& c, const identity& w
                 std::shared_ptr<const config> settings, std::string id, std::string_view via);
 
 // Puts a held body into it: facts, model, kind, how it is answered. Faults: bad_body.
-boost::system::result<void, fault> add_body(call& c, const request_head& head, const classified& how,
-                                            const identity& who, std::string body,
-                                            memory_budget::share memory);
+boost::system::result<void, fault> add_body(call& c, const request_head& head,
+                                            const classified& how, const identity& who,
+                                            std::string body, memory_budget::share memory);
 
 }  // namespace gateway

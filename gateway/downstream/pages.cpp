@@ -9,8 +9,8 @@ namespace gateway {
 
 void responder::begin(int status, std::string_view type, std::string_view fields)
 {
-    auto reason = boost::beast::http::obsolete_reason(
-        boost::beast::http::int_to_status(unsigned(status)));
+    auto reason =
+        boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(unsigned(status)));
     out_ = manners_.http_1_0 ? "HTTP/1.0 " : "HTTP/1.1 ";
     out_.append(std::to_string(status)).append(" ").append(reason.data(), reason.size());
     if (!type.empty())
@@ -45,7 +45,8 @@ void responder::fail(const fault& f, dialect d)
     std::string fields;
     if (f.retry_after > 0)
         fields = "Retry-After: " + std::to_string(f.retry_after) + "\r\n";
-    whole(http_status(f.code, d), d == dialect::native ? "application/json; charset=utf-8" : "application/json",
+    whole(http_status(f.code, d),
+          d == dialect::native ? "application/json; charset=utf-8" : "application/json",
           error_body(f, d, {}), fields);
 }
 
@@ -53,8 +54,9 @@ void responder::begin_events()
 {
     // The end of an event stream is the connection's: no reader of ours needs another.
     manners_.keep_alive = false;
-    begin(200, "text/event-stream",
-          "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nConnection: close\r\n");
+    begin(
+        200, "text/event-stream",
+        "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nConnection: close\r\n");
     if (!manners_.http_1_0)
         out_ += "Transfer-Encoding: chunked\r\n";
     out_ += "\r\n";
@@ -94,7 +96,7 @@ awaitable<bool> responder::pause(duration d)
     auto until = steady::now() + d;
     while (steady::now() < until && to_.left() == client_connection::leaving::no)
         co_await to_.more_than(to_.ahead().size(), until);
-    co_return to_.left() == client_connection::leaving::no && to_.within_budget();
+    co_return to_.left() == client_connection::leaving::no&& to_.within_budget();
 }
 
 }  // namespace gateway

@@ -1,5 +1,5 @@
-// What the gateway answers itself: the interface behind which /gateway/… and the admin port stand, and
-// the words to answer with.
+// What the gateway answers itself: the interface behind which /gateway/… and the admin port stand,
+// and the words to answer with.
 #pragma once
 
 #include "call/fault.hpp"

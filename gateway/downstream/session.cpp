@@ -23,15 +23,16 @@ class session {
 public:
     session(session_host& host, client_connection& c, bool local_only)
         : host_(host), c_(c), local_only_(local_only)
-    {}
+    {
+    }
 
     awaitable<void> run()
     {
         rules_ = host_.rules();
         bool more = host_.open.size() <= settings().limits.connections;
         if (!more)
-            refuse({fault_code::overloaded, "too many connections (limits.connections)", whose::ours,
-                    retry::elsewhere, 5},
+            refuse({fault_code::overloaded, "too many connections (limits.connections)",
+                    whose::ours, retry::elsewhere, 5},
                    dialect::native);
         while (more) {
             rules_ = host_.rules();
@@ -48,8 +49,8 @@ public:
 private:
     const config& settings() const { return *rules_->settings; }
 
-    // The next whole head; false when there is none: the client has left, was too slow, or was answered
-    // with an error.
+    // The next whole head; false when there is none: the client has left, was too slow, or was
+    // answered with an error.
     awaitable<bool> next_head()
     {
         const auto& limits = settings().limits;
@@ -60,7 +61,8 @@ private:
         for (;;) {
             auto bytes = c_.ahead();
             if (auto end = head_end(bytes, looked); end != 0 && end <= limits.header_bytes) {
-                auto parsed = parse_head(bytes.substr(0, end), {limits.header_bytes, limits.header_fields});
+                auto parsed =
+                    parse_head(bytes.substr(0, end), {limits.header_bytes, limits.header_fields});
                 c_.consume(end);
                 if (!parsed) {
                     refuse(parsed.error(), dialect::native);
@@ -165,15 +167,17 @@ private:
                       "the request has come back: the upstream is this gateway itself");
         if (how.what == kind::management && host_.calls != nullptr &&
             !may_manage(s.management, who, s.hosts.empty(), rules_->admins))
-            return no(fault_code::forbidden, "`management` is \"" + s.management +
-                                                 "\": models are managed from the gateway's own machine"
-                                                 " or from an address in `clients.admins`");
+            return no(fault_code::forbidden,
+                      "`management` is \"" + s.management +
+                          "\": models are managed from the gateway's own machine"
+                          " or from an address in `clients.admins`");
         return std::nullopt;
     }
 
     awaitable<bool> page(const identity& who, std::string id, bool keep)
     {
-        responder to(c_, {head_.http_1_0, keep, head_.method == "HEAD", std::move(id), cors_fields_});
+        responder to(c_,
+                     {head_.http_1_0, keep, head_.method == "HEAD", std::move(id), cors_fields_});
         page_request request{head_, {}, who};
         auto share = memory_budget::share(host_.memory);
         auto taken = co_await take_body(c_, head_, bounds(1u << 20), request.body, share);
@@ -217,15 +221,15 @@ private:
         auto again = co_await serve(c, to);
         c_.read_ahead(64 * 1024);
         // An early answer to an upload: the rest of the body is not ours to read.
-        co_return again && body.complete();
+        co_return again&& body.complete();
     }
 
     awaitable<bool> serve(call& c, client_sink& to)
     {
         co_await host_.calls->serve(c, to);
         if (to.was_cut()) {
-            // The error and the end of the connection must not be seen together: clients that do drop
-            // the text (clients.md §0.7).
+            // The error and the end of the connection must not be seen together: clients that do
+            // drop the text (clients.md §0.7).
             constexpr auto readable = 250ms;
             auto until = steady::now() + readable;
             while (c_.left() == leaving::no && !c_.closed() && steady::now() < until)
@@ -249,15 +253,16 @@ private:
     {
         while (c_.backlog() != 0) {
             auto before = c_.backlog();
-            co_await c_.taken_down_to(before - 1, steady::now() + settings().limits.client_keepalive);
+            co_await c_.taken_down_to(before - 1,
+                                      steady::now() + settings().limits.client_keepalive);
             if (c_.left() == leaving::broken || c_.closed() || c_.backlog() >= before)
                 co_return false;
         }
         co_return c_.left() == leaving::no;
     }
 
-    // Lingering close (reliability.md D25): a reset would take the answer away from a client that is
-    // still sending.
+    // Lingering close (reliability.md D25): a reset would take the answer away from a client that
+    // is still sending.
     awaitable<void> end()
     {
         co_await taken();

@@ -1,5 +1,6 @@
-// One client connection from its first byte to its last: heads through the gate, bodies in, calls to
-// the service, pages to whoever answers them. A session is one coroutine; its locals are its state.
+// One client connection from its first byte to its last: heads through the gate, bodies in, calls
+// to the service, pages to whoever answers them. A session is one coroutine; its locals are its
+// state.
 #pragma once
 
 #include "async/gate.hpp"

@@ -10,8 +10,8 @@
 
 namespace gateway {
 
-// At most 20 MiB unpacked, window at most 8 MiB: Ollama's own limits (cloud_proxy.go:81-92). Faults:
-// bad_body, too_large.
+// At most 20 MiB unpacked, window at most 8 MiB: Ollama's own limits (cloud_proxy.go:81-92).
+// Faults: bad_body, too_large.
 boost::system::result<std::string, fault> unpack_zstd(std::string_view packed);
 
 }  // namespace gateway

@@ -29,8 +29,7 @@ void call_book::leave(live_call& c, call_record ended)
 
 void call_book::forget(instant now)
 {
-    while (!ended_.empty() &&
-           (ended_.size() >= most_kept || now - ended_.front()->at > kept_for)) {
+    while (!ended_.empty() && (ended_.size() >= most_kept || now - ended_.front()->at > kept_for)) {
         auto found = ended_by_id_.find(ended_.front()->record.id);
         if (found != ended_by_id_.end() && found->second == ended_.front())
             ended_by_id_.erase(found);

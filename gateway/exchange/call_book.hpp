@@ -1,5 +1,6 @@
-// Which calls there are, and which there were in the last hour: what can be asked about a call while
-// it waits, runs, and after. The calls themselves stand in their coroutines; here is where they are found.
+// Which calls there are, and which there were in the last hour: what can be asked about a call
+// while it waits, runs, and after. The calls themselves stand in their coroutines; here is where
+// they are found.
 #pragma once
 
 #include "base/clock.hpp"
@@ -47,7 +48,8 @@ public:
     std::vector<call_view> live(instant now) const;
     std::size_t size() const { return all_.size(); }
 
-    // Finished calls, newest first: at most `most`, from behind `after` (an id; empty: from the newest).
+    // Finished calls, newest first: at most `most`, from behind `after` (an id; empty: from the
+    // newest).
     std::vector<const call_record*> recent(std::size_t most, std::string_view after) const;
 
 private:

@@ -9,15 +9,18 @@ namespace gateway {
 
 exchange::exchange(asio::io_context& io, metrics& counted, site& upstream)
     : io_(io), counted_(counted), site_(upstream)
-{}
+{
+}
 
 awaitable<void> exchange::serve(call& c, sink& to)
 {
     live_call live({io_, book_, counted_, messages_}, c, to);
     if (draining_) {
-        ending refused{outcome::refused,
-                       {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
-                       0, true};
+        ending refused{
+            outcome::refused,
+            {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
+            0,
+            true};
         finish(live, refused);
         co_return;
     }
@@ -84,7 +87,8 @@ awaitable<void> exchange::queued(live_call& live, bool embedding)
                             ? "this client already holds its share of the waiting places"
                             : "all waiting places are taken (queue.max_waiting)",
                         whose::ours, retry::elsewhere, p.retry_after()},
-                       0, true};
+                       0,
+                       true};
         counted_.rejected(word(refused.why.code));
         finish(live, refused);
         co_return;
@@ -130,20 +134,23 @@ awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& a
     std::optional<ending> refused;
     if (!p.granted()) {
         if (draining_)
-            refused = ending{outcome::refused,
-                             {fault_code::draining, "the gateway is stopping", whose::ours,
-                              retry::elsewhere, 5},
-                             0, true};
+            refused = ending{
+                outcome::refused,
+                {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
+                0,
+                true};
         else if (live.held_too_long())
             refused = ending{outcome::refused,
                              {fault_code::no_upstream, "no upstream is up: " + site_.health.why(),
                               whose::upstream, retry::elsewhere, 10},
-                             0, true};
+                             0,
+                             true};
         else
             refused = ending{outcome::refused,
                              {fault_code::queue_timeout, "it has waited for queue.max_wait",
                               whose::ours, retry::elsewhere, 30},
-                             0, true};
+                             0,
+                             true};
         counted_.rejected(word(refused->why.code));
     } else if (site_.loaded.of(live.what().model) == models::condition::stuck) {
         live.tries(site_.name);
@@ -153,7 +160,8 @@ awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& a
                               " hangs at the upstream and could not be unloaded; it is tried again"
                               " when it is gone",
                           whose::upstream, retry::elsewhere, 30},
-                         0, true};
+                         0,
+                         true};
     }
     if (!refused)
         co_return true;

@@ -1,5 +1,5 @@
-// The life of a call: where it goes, its turn, one try at an upstream, the answer relayed, and the one
-// verdict at the end. Whether its sink is a socket or something else, it does not know.
+// The life of a call: where it goes, its turn, one try at an upstream, the answer relayed, and the
+// one verdict at the end. Whether its sink is a socket or something else, it does not know.
 #pragma once
 
 #include "admission/admission.hpp"
@@ -50,9 +50,9 @@ private:
     // How one try ended, for the attempts list and for whoever decides what comes next.
     struct ending {
         outcome how = outcome::ok;
-        fault why;              // unless ok
-        int status = 0;         // with upstream_status
-        bool unsent = false;    // nothing of the call has reached the upstream
+        fault why;            // unless ok
+        int status = 0;       // with upstream_status
+        bool unsent = false;  // nothing of the call has reached the upstream
     };
     struct upload_state;
 

@@ -131,7 +131,8 @@ void live_call::passes(std::size_t bytes, instant now)
 void live_call::tries(const std::string& upstream)
 {
     attempt_began_ = steady::now();
-    attempts_.push_back({call_.model.empty() ? "" : call_.model, upstream, outcome::not_tried, 0, "", 0});
+    attempts_.push_back(
+        {call_.model.empty() ? "" : call_.model, upstream, outcome::not_tried, 0, "", 0});
 }
 
 void live_call::tried(outcome how, int status, std::string error)
@@ -143,7 +144,8 @@ void live_call::tried(outcome how, int status, std::string error)
     a.ms = ms(steady::now() - attempt_began_);
 }
 
-// --- the clock ---------------------------------------------------------------------------------------
+// --- the clock
+// ---------------------------------------------------------------------------------------
 
 duration live_call::limit_now() const
 {
@@ -185,6 +187,8 @@ void live_call::beat()
 {
     auto now = steady::now();
     if (permit_ != nullptr) {
+        if (permit_->granted())
+            return;  // it waits no more: starts() comes next
         if (nobody_up_) {
             if (!nobody_up_())
                 down_since_.reset();
@@ -226,10 +230,12 @@ void live_call::set_clock(instant now)
         if (timeouts_.total != timeouts_.total.zero() && started_)
             next = std::min<instant>(next, *started_ + timeouts_.total);
     }
-    clock_.set(next == instant::max() ? next : std::max(next, now + std::chrono::microseconds(100)));
+    clock_.set(next == instant::max() ? next
+                                      : std::max(next, now + std::chrono::microseconds(100)));
 }
 
-// --- views -------------------------------------------------------------------------------------------
+// --- views
+// -------------------------------------------------------------------------------------------
 
 queue_status live_call::status(instant now) const
 {

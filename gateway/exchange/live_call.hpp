@@ -1,6 +1,6 @@
-// A call in progress: its phase, its times, its attempts, and the clock that tells its client and ends
-// it when it has been silent too long. Its destructor is the call's last phase: it runs however the
-// call ends.
+// A call in progress: its phase, its times, its attempts, and the clock that tells its client and
+// ends it when it has been silent too long. Its destructor is the call's last phase: it runs
+// however the call ends.
 #pragma once
 
 #include "admission/admission.hpp"
@@ -50,9 +50,9 @@ public:
         if (permit_ != nullptr)
             permit_->give_up();
     }
-    void starts();              // it has its permit
-    void sent();                // its bytes are on the upstream's wire
-    void answered(int status);  // the upstream's head is there
+    void starts();                                // it has its permit
+    void sent();                                  // its bytes are on the upstream's wire
+    void answered(int status);                    // the upstream's head is there
     void passes(std::size_t bytes, instant now);  // a piece of the answer
     void ends(outcome how) { how_ = how; }
     void used(usage u) { usage_ = u; }
@@ -63,8 +63,8 @@ public:
     void tried(outcome how, int status, std::string error);
     const std::vector<attempt>& attempts() const { return attempts_; }
 
-    // The clock watches over this until unwatch(): `work` is stopped when the model has been silent too
-    // long (`p`: none, when that does not count), or the call has run for `timeouts.total`.
+    // The clock watches over this until unwatch(): `work` is stopped when the model has been silent
+    // too long (`p`: none, when that does not count), or the call has run for `timeouts.total`.
     void watch(models::presence* p, stop& work);
     void unwatch();
     // Which limit was passed: "first_byte", "idle", "whole" or "total".

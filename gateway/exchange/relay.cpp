@@ -1,5 +1,5 @@
-// The hot path: what one piece of an answer costs is decided here (tests and bench keep it at one read
-// and one write, without an allocation).
+// The hot path: what one piece of an answer costs is decided here (tests and bench keep it at one
+// read and one write, without an allocation).
 #include "base/text.hpp"
 #include "exchange/exchange.hpp"
 #include "exchange/live_call.hpp"
@@ -149,14 +149,14 @@ awaitable<bool> exchange::drain(upstream_connection& c, answer& a, stop& work)
         if (step.bad)
             co_return false;
         if (step.done)
-            co_return a.keep_alive && step.consumed == n;
+            co_return a.keep_alive&& step.consumed == n;
     }
     co_return false;
 }
 
 // Our head was committed before the upstream said no: its words go in-band.
-awaitable<exchange::ending> exchange::relay_error(live_call& live, upstream_connection& c, answer& a,
-                                                  std::size_t begin, std::size_t have)
+awaitable<exchange::ending> exchange::relay_error(live_call& live, upstream_connection& c,
+                                                  answer& a, std::size_t begin, std::size_t have)
 {
     constexpr std::size_t most = 256 * 1024;
     std::string text(c.data() + begin, have - begin);

@@ -10,7 +10,8 @@
 namespace gateway {
 
 enum class way : std::uint8_t {
-    straight,    // no permit: information, management, loads and unloads, cloud models, unknown models
+    straight,    // no permit: information, management, loads and unloads, cloud models, unknown
+                 // models
     generation,  // behind a permit
     embedding,   // behind a permit of the embedding pool
 };
@@ -23,8 +24,8 @@ struct route_facts {
 
 way route(const route_facts& f);
 
-// How many permits an embedding call with so many inputs needs: each input takes a runner slot of its
-// own in Ollama (routes.go:974-998).
+// How many permits an embedding call with so many inputs needs: each input takes a runner slot of
+// its own in Ollama (routes.go:974-998).
 unsigned embedding_weight(unsigned inputs, unsigned pool);
 
 }  // namespace gateway

@@ -1,3 +1,5 @@
+// One try at an upstream: a connection, the request up, the answer's head; once more on a fresh
+// connection when a kept one turns out to have been closed.
 #include "base/log.hpp"
 #include "exchange/exchange.hpp"
 #include "exchange/live_call.hpp"
@@ -17,37 +19,42 @@ struct exchange::upload_state {
 exchange::ending exchange::stopped(live_call& live, stop& work, const upstream_url& from) const
 {
     switch (work.why()) {
-    case stop_reason::silent:
-    case stop_reason::too_long: {
-        auto passed = std::string_view(live.passed_limit());
-        auto limits = timeouts_for(live.settings(), live.what().model);
-        auto limit = passed == "total"   ? limits.total
-                     : passed == "whole" ? limits.whole
-                     : passed == "idle"  ? limits.idle
-                                         : limits.first_byte;
-        auto seconds_text = std::to_string(limit.count() / 1000);
-        if (limit.count() % 1000 != 0)
-            seconds_text = std::to_string(double(limit.count()) / 1000);
-        auto text = live.what().facts.model + " timed out after " + seconds_text + " s (timeouts." +
-                    std::string(passed) + ")";
-        return {outcome::timed_out,
-                {fault_code::timed_out, text, whose::upstream, retry::elsewhere, 0},
-                0, false};
-    }
-    case stop_reason::cancelled:
-        return {outcome::cancelled,
-                {fault_code::cancelled, "the call was cancelled", whose::ours, retry::no, 0},
-                0, false};
-    case stop_reason::draining:
-        return {outcome::cancelled,
+        case stop_reason::silent:
+        case stop_reason::too_long: {
+            auto passed = std::string_view(live.passed_limit());
+            auto limits = timeouts_for(live.settings(), live.what().model);
+            auto limit = passed == "total"   ? limits.total
+                         : passed == "whole" ? limits.whole
+                         : passed == "idle"  ? limits.idle
+                                             : limits.first_byte;
+            auto seconds_text = std::to_string(limit.count() / 1000);
+            if (limit.count() % 1000 != 0)
+                seconds_text = std::to_string(double(limit.count()) / 1000);
+            auto text = live.what().facts.model + " timed out after " + seconds_text +
+                        " s (timeouts." + std::string(passed) + ")";
+            return {outcome::timed_out,
+                    {fault_code::timed_out, text, whose::upstream, retry::elsewhere, 0},
+                    0,
+                    false};
+        }
+        case stop_reason::cancelled:
+            return {outcome::cancelled,
+                    {fault_code::cancelled, "the call was cancelled", whose::ours, retry::no, 0},
+                    0,
+                    false};
+        case stop_reason::draining:
+            return {
+                outcome::cancelled,
                 {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
-                0, false};
-    default: break;
+                0,
+                false};
+        default: break;
     }
     return {outcome::client_gone,
             {fault_code::client_gone, "the client left " + from.authority + "'s answer",
              whose::client, retry::no, 0},
-            0, false};
+            0,
+            false};
 }
 
 awaitable<exchange::ending> exchange::try_once(live_call& live, const std::string* watched)
@@ -73,7 +80,8 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, const std::strin
                 e = {outcome::connect_failed,
                      {fault_code::no_upstream, got.error().message, whose::upstream,
                       retry::elsewhere, 10},
-                     0, true};
+                     0,
+                     true};
             break;
         }
         lease l = std::move(*got);
@@ -84,8 +92,8 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, const std::strin
         }
         if (!stale || fresh || live.what().streamed != nullptr)
             break;
-        // The upstream had closed an idle connection; nothing of the answer came, so the call was not
-        // begun there: once more, on a fresh one.
+        // The upstream had closed an idle connection; nothing of the answer came, so the call was
+        // not begun there: once more, on a fresh one.
     }
     live.unwatch();
     if (present) {
@@ -138,8 +146,8 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, 
         length = c.streamed_length;
     else if (c.has_body)
         length = c.body.size();
-    auto head = request_head(site_.pool.url(), c.method, c.target, c.fields, length,
-                             c.streamed != nullptr);
+    auto head =
+        request_head(site_.pool.url(), c.method, c.target, c.fields, length, c.streamed != nullptr);
     // Even when the write fails an answer may be there already; the read tells.
     co_await l->write(head, c.body);
     if (work.requested())
@@ -170,8 +178,10 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, 
         bool broken_off = !up->whole && !c.streamed->complete();
         if (broken_off && e.how != outcome::ok && !live.to().at().head_committed)
             e = {outcome::client_gone,
-                 {fault_code::client_gone, "the client stopped sending", whose::client, retry::no, 0},
-                 0, false};
+                 {fault_code::client_gone, "the client stopped sending", whose::client, retry::no,
+                  0},
+                 0,
+                 false};
     }
     if (clean)
         l.keep();
@@ -180,13 +190,15 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, 
     co_return e;
 }
 
-awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connection& c, answer& into,
-                                                std::size_t& begin, std::size_t& have, stop& work)
+awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connection& c,
+                                                answer& into, std::size_t& begin, std::size_t& have,
+                                                stop& work)
 {
     auto broken = [](const std::string& why) {
         return ending{outcome::upstream_failed,
                       {fault_code::upstream_failed, why, whose::upstream, retry::elsewhere, 0},
-                      0, false};
+                      0,
+                      false};
     };
     bool to_head = live.what().method == "HEAD";
     for (;;) {
@@ -210,7 +222,8 @@ awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connec
         if (work.requested())
             co_return stopped(live, work, site_.pool.url());
         if (ec)
-            co_return broken("the upstream closed the connection before its answer: " + ec.message());
+            co_return broken("the upstream closed the connection before its answer: " +
+                             ec.message());
         have += n;
     }
 }

@@ -17,7 +17,7 @@ struct models::entry {
     silence quiet;
     std::set<presence*> out;
     std::optional<unload_plan> plan;  // while it is unloading or stuck
-    unsigned requests_out = 0;  // unload requests not yet answered
+    unsigned requests_out = 0;        // unload requests not yet answered
     bool probing = false;
     instant next_probe{};
     std::unique_ptr<event> news;  // for who carries out the plan
@@ -37,7 +37,8 @@ models::entry& models::of_name(const std::string& model)
     return *e;
 }
 
-// --- what it has and holds ---------------------------------------------------------------------------
+// --- what it has and holds
+// ---------------------------------------------------------------------------
 
 awaitable<void> models::watch()
 {
@@ -164,7 +165,8 @@ models::condition models::of(const std::string& model) const
                                                                   : condition::unloading;
 }
 
-// --- calls that are out ------------------------------------------------------------------------------
+// --- calls that are out
+// ------------------------------------------------------------------------------
 
 models::presence::presence(models& of, const std::string& model, duration limit,
                            std::function<void()> on_silent)
@@ -239,7 +241,8 @@ void models::presence::expired(instant since, instant now)
         of_.unload(model_, "timeout");
 }
 
-// --- a model that hangs ------------------------------------------------------------------------------
+// --- a model that hangs
+// ------------------------------------------------------------------------------
 
 void models::unload(entry& m, const char* reason)
 {
@@ -250,7 +253,8 @@ void models::unload(entry& m, const char* reason)
     log::warn("unloading a model",
               {{"upstream", with_.upstream}, {"model", m.name}, {"reason", reason}});
     with_.block(m.name, true);
-    // Its other silent calls end as timed out. Each takes itself off the list as it ends, so a copy.
+    // Its other silent calls end as timed out. Each takes itself off the list as it ends, so a
+    // copy.
     auto others = std::vector<presence*>(m.out.begin(), m.out.end());
     for (auto* p : others)
         if (m.out.count(p) != 0)
@@ -295,17 +299,17 @@ awaitable<void> models::send_unload(entry& m)
     using reply = unload_plan::reply;
     gate::pass here(inside_);
     ++m.requests_out;
-    auto within = std::min<duration>(unload_plan::request_within,
-                                     with_.settings()->unload.verify_within);
-    auto answer = co_await ask(with_.io, with_.pool, "POST", "/api/generate",
-                               "{\"model\":" + json_quote(m.name) + ",\"keep_alive\":0}", within,
-                               &closing_);
+    auto within =
+        std::min<duration>(unload_plan::request_within, with_.settings()->unload.verify_within);
+    auto answer =
+        co_await ask(with_.io, with_.pool, "POST", "/api/generate",
+                     "{\"model\":" + json_quote(m.name) + ",\"keep_alive\":0}", within, &closing_);
     --m.requests_out;
     if (!m.plan)
         co_return;
-    auto said = !answer                                              ? reply::no_answer
+    auto said = !answer                                          ? reply::no_answer
                 : answer->status == 200 || answer->status == 404 ? reply::ok
-                                                                     : reply::failed;
+                                                                 : reply::failed;
     m.plan->replied(said);
     log::info("unload request",
               {{"upstream", with_.upstream},
@@ -314,21 +318,20 @@ awaitable<void> models::send_unload(entry& m)
     m.news->tell();
 }
 
-// A stuck model that answers a one-token probe is not stuck (SPEC §7). One at a time, twice a minute.
+// A stuck model that answers a one-token probe is not stuck (SPEC §7). One at a time, twice a
+// minute.
 awaitable<void> models::probe(entry& m)
 {
     gate::pass here(inside_);
     m.probing = true;
-    auto answer =
-        co_await ask(with_.io, with_.pool, "POST", "/api/generate",
-                     "{\"model\":" + json_quote(m.name) +
-                         ",\"prompt\":\"1\",\"stream\":false,\"keep_alive\":0,"
-                         "\"options\":{\"num_predict\":1}}",
-                     10s, &closing_);
+    auto answer = co_await ask(with_.io, with_.pool, "POST", "/api/generate",
+                               "{\"model\":" + json_quote(m.name) +
+                                   ",\"prompt\":\"1\",\"stream\":false,\"keep_alive\":0,"
+                                   "\"options\":{\"num_predict\":1}}",
+                               10s, &closing_);
     m.probing = false;
     m.next_probe = steady::now() + 30s;
-    if (answer && answer->status == 200 && m.plan &&
-        m.plan->at() == unload_plan::stage::stuck) {
+    if (answer && answer->status == 200 && m.plan && m.plan->at() == unload_plan::stage::stuck) {
         m.plan->probe_answered(steady::now());
         m.news->tell();
     }
@@ -355,7 +358,8 @@ void models::note(const entry& m, const std::string& reason, const char* result,
                 {"ms", ms(took)}});
 }
 
-// --- views -------------------------------------------------------------------------------------------
+// --- views
+// -------------------------------------------------------------------------------------------
 
 std::vector<models::view> models::views(instant now) const
 {

@@ -1,6 +1,6 @@
-// What an upstream has and holds in VRAM, how long each model has been silent, and what is done about
-// one that hangs. Listings are asked for at start, each interval and after every unload; one that is
-// slow or fails means unknown, never "gone". *Loaded* never means *running*.
+// What an upstream has and holds in VRAM, how long each model has been silent, and what is done
+// about one that hangs. Listings are asked for at start, each interval and after every unload; one
+// that is slow or fails means unknown, never "gone". *Loaded* never means *running*.
 #pragma once
 
 #include "async/gate.hpp"
@@ -71,8 +71,8 @@ public:
         bool timed_out(instant now) const;
         instant look_again(instant now) const;
         duration silent_for(instant now) const;
-        // It ended as timed out, its upstream socket is closed. Others of that model make progress: it
-        // was only slow, and nothing happens; else the model is unloaded.
+        // It ended as timed out, its upstream socket is closed. Others of that model make progress:
+        // it was only slow, and nothing happens; else the model is unloaded.
         void expired(instant since, instant now);
 
     private:
@@ -105,7 +105,10 @@ public:
         std::int64_t ms;
         std::string at;
     };
-    const std::vector<unload_note>& unloads() const { return unloads_; }  // newest last, at most 100
+    const std::vector<unload_note>& unloads() const
+    {
+        return unloads_;
+    }  // newest last, at most 100
 
 private:
     entry& of_name(const std::string& model);

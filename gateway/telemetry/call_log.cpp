@@ -1,3 +1,4 @@
+// The log line of a call at its end: what became of it, and nothing of what was said.
 #include "base/log.hpp"
 #include "telemetry/metrics.hpp"
 

@@ -14,12 +14,12 @@ namespace {
 using buckets = prometheus::Histogram::BucketBoundaries;
 
 // vLLM's boundaries, which operators know (vllm/v1/metrics/loggers.py); finer ones added below.
-const buckets first_byte{0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,
-                         0.75,  1,      2.5,   5,    7.5,  10,   20,   40,   80.0, 160.0, 640.0,
-                         2560.0};
+const buckets first_byte{0.001, 0.0025, 0.005, 0.01, 0.02,  0.04,  0.06,  0.08,
+                         0.1,   0.25,   0.5,   0.75, 1,     2.5,   5,     7.5,
+                         10,    20,     40,    80.0, 160.0, 640.0, 2560.0};
 const buckets per_chunk{0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4,
                         0.5,    0.75,  1,    2.5,   5,    7.5,   10,  20,   40,  80};
-const buckets whole{0.005, 0.05, 0.3, 0.5, 0.8, 1,  1.5, 2,  2.5, 5,   10,  15,
+const buckets whole{0.005, 0.05, 0.3, 0.5, 0.8, 1,   1.5, 2,   2.5, 5,    10,  15,
                     20,    30,   40,  50,  60,  120, 240, 480, 960, 1920, 7680};
 const buckets short_times{0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5};
 
@@ -35,8 +35,9 @@ struct metrics::state {
         counter("queue_rejected_total", "Calls refused by the queue.");
     prometheus::Family<prometheus::Counter>& tokens =
         counter("tokens_total", "Tokens as the upstream counted them.");
-    prometheus::Family<prometheus::Counter>& disconnects = counter(
-        "client_disconnects_total", "Clients that left before their answer was complete, by phase.");
+    prometheus::Family<prometheus::Counter>& disconnects =
+        counter("client_disconnects_total",
+                "Clients that left before their answer was complete, by phase.");
     prometheus::Family<prometheus::Counter>& timeouts =
         counter("timeouts_total", "Calls ended by a time-out, by phase.");
     prometheus::Family<prometheus::Counter>& unloads =
@@ -44,22 +45,23 @@ struct metrics::state {
     prometheus::Family<prometheus::Counter>& upstream_errors =
         counter("upstream_errors_total", "Attempts that failed at an upstream, by kind.");
 
-    prometheus::Histogram& queue_wait = histogram(
-        "queue_wait_seconds", "Time between a call's arrival and its permit.", whole);
-    prometheus::Histogram& ttfb = histogram(
-        "time_to_first_byte_seconds", "Time between a call's arrival and the model's first byte.",
-        first_byte);
-    prometheus::Histogram& gaps = histogram(
-        "inter_chunk_seconds", "Time between two pieces of one stream from the upstream.", per_chunk);
-    prometheus::Histogram& duration_of = histogram(
-        "request_duration_seconds", "Time between a call's arrival and its end.", whole);
-    prometheus::Histogram& aborts = histogram(
-        "abort_seconds", "Time between a client's leaving and its upstream socket's close.",
-        short_times);
+    prometheus::Histogram& queue_wait =
+        histogram("queue_wait_seconds", "Time between a call's arrival and its permit.", whole);
+    prometheus::Histogram& ttfb =
+        histogram("time_to_first_byte_seconds",
+                  "Time between a call's arrival and the model's first byte.", first_byte);
+    prometheus::Histogram& gaps =
+        histogram("inter_chunk_seconds", "Time between two pieces of one stream from the upstream.",
+                  per_chunk);
+    prometheus::Histogram& duration_of =
+        histogram("request_duration_seconds", "Time between a call's arrival and its end.", whole);
+    prometheus::Histogram& aborts =
+        histogram("abort_seconds",
+                  "Time between a client's leaving and its upstream socket's close.", short_times);
     prometheus::Histogram& unload_times =
         histogram("unload_seconds", "Time an unload took until the model was gone.", whole);
-    prometheus::Histogram& lag = histogram(
-        "event_loop_lag_seconds", "How late the event loop was for a timer.", short_times);
+    prometheus::Histogram& lag = histogram("event_loop_lag_seconds",
+                                           "How late the event loop was for a timer.", short_times);
 
     state()
     {
@@ -76,8 +78,10 @@ struct metrics::state {
 
     prometheus::Family<prometheus::Counter>& counter(const char* name, const char* help)
     {
-        return prometheus::BuildCounter().Name(std::string(prefix) + name).Help(help).Register(
-            registry);
+        return prometheus::BuildCounter()
+            .Name(std::string(prefix) + name)
+            .Help(help)
+            .Register(registry);
     }
     prometheus::Histogram& histogram(const char* name, const char* help, const buckets& b)
     {
@@ -146,8 +150,7 @@ void metrics::unloaded(std::string_view reason, std::string_view result, duratio
 
 void metrics::upstream_error(std::string_view upstream, std::string_view kind)
 {
-    state_->upstream_errors
-        .Add({{"upstream", std::string(upstream)}, {"kind", std::string(kind)}})
+    state_->upstream_errors.Add({{"upstream", std::string(upstream)}, {"kind", std::string(kind)}})
         .Increment();
 }
 

@@ -1,5 +1,5 @@
-// What we count, in prometheus-cpp families, and the page that tells it. Counters and histograms are
-// kept here; gauges are pulled from the live objects when somebody asks, never stored.
+// What we count, in prometheus-cpp families, and the page that tells it. Counters and histograms
+// are kept here; gauges are pulled from the live objects when somebody asks, never stored.
 #pragma once
 
 #include "base/clock.hpp"

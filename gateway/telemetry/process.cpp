@@ -1,3 +1,4 @@
+// process_* as every Prometheus client tells them; prometheus-cpp does not.
 #include "telemetry/metrics.hpp"
 
 #include <dirent.h>

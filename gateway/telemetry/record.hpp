@@ -21,7 +21,7 @@ struct call_record {
     std::string model_label;  // the same if the upstream lists it, else "other"
     outcome how = outcome::ok;
     phase ended_in = phase::waiting;
-    int status = 0;           // of the answer, as far as a head was sent
+    int status = 0;  // of the answer, as far as a head was sent
     std::int64_t queue_us = 0;
     std::int64_t load_us = 0;
     std::int64_t first_byte_us = -1;  // since arrival; -1: none came
@@ -30,7 +30,7 @@ struct call_record {
     std::uint64_t chunks = 0;  // pieces of it
     std::uint64_t prompt_tokens = 0;
     std::uint64_t completion_tokens = 0;
-    std::string finished_at;   // RFC 3339
+    std::string finished_at;  // RFC 3339
     std::vector<attempt> attempts;
 };
 

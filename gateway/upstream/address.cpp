@@ -29,8 +29,7 @@ upstream_url parse_upstream_url(std::string_view url)
     parts.authority = authority;
     auto bracket = authority.find(']');
     auto colon = authority.rfind(':');
-    if (colon != std::string_view::npos &&
-        (bracket == std::string_view::npos || colon > bracket)) {
+    if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
         parts.port = authority.substr(colon + 1);
         authority = authority.substr(0, colon);
     } else {

@@ -1,6 +1,6 @@
 // Where an upstream is: its URL taken apart, and its name resolved off the event loop. getaddrinfo
-// cannot be interrupted (Asio's resolver blocks the next lookup and even the end of the program on it),
-// so each lookup has a thread of its own that nobody waits for.
+// cannot be interrupted (Asio's resolver blocks the next lookup and even the end of the program on
+// it), so each lookup has a thread of its own that nobody waits for.
 #pragma once
 
 #include "async/words.hpp"
@@ -23,7 +23,8 @@ struct upstream_url {
     std::string authority;  // the Host we send: host[:port] as the URL means it
 };
 
-// The URL has been validated by the configuration: http or https, a host, perhaps a port and a prefix.
+// The URL has been validated by the configuration: http or https, a host, perhaps a port and a
+// prefix.
 upstream_url parse_upstream_url(std::string_view url);
 
 class resolver {

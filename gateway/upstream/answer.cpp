@@ -23,18 +23,18 @@ fault bad(std::string why)
 bool is_ours(http::field f, std::string_view name)
 {
     switch (f) {
-    case http::field::connection:
-    case http::field::keep_alive:
-    case http::field::proxy_connection:
-    case http::field::proxy_authenticate:
-    case http::field::te:
-    case http::field::trailer:
-    case http::field::transfer_encoding:
-    case http::field::upgrade:
-    case http::field::content_length: return true;
-    default:
-        return iequals(name, "x-request-id") || iequals(name, "server-timing") || istarts_with(name, "x-gateway-") ||
-               istarts_with(name, "access-control-");
+        case http::field::connection:
+        case http::field::keep_alive:
+        case http::field::proxy_connection:
+        case http::field::proxy_authenticate:
+        case http::field::te:
+        case http::field::trailer:
+        case http::field::transfer_encoding:
+        case http::field::upgrade:
+        case http::field::content_length: return true;
+        default:
+            return iequals(name, "x-request-id") || iequals(name, "server-timing") ||
+                   istarts_with(name, "x-gateway-") || istarts_with(name, "access-control-");
     }
 }
 

@@ -15,8 +15,8 @@ namespace gateway {
 struct answer {
     answer_head head;
     body_decoder body = body_decoder::none();
-    bool keep_alive = true;     // the connection may carry another call once the body has ended
-    bool interim = false;       // 100 or 103: the real one follows
+    bool keep_alive = true;  // the connection may carry another call once the body has ended
+    bool interim = false;    // 100 or 103: the real one follows
 };
 
 // `bytes` is one whole head, its empty line included; `to_head` says that the request was a HEAD.

@@ -115,8 +115,8 @@ bool upstream_connection::usable()
         return false;
     char byte;
     auto n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    // TLS: session tickets may wait unread after the handshake; anything else unasked is suspicious,
-    // and with TLS it cannot be told apart, so such a connection is simply not kept.
+    // TLS: session tickets may wait unread after the handshake; anything else unasked is
+    // suspicious, and with TLS it cannot be told apart, so such a connection is simply not kept.
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 

@@ -33,8 +33,8 @@ public:
     awaitable<error_code> open(const std::vector<asio::ip::tcp::endpoint>& to,
                                asio::ssl::context* tls, const std::string& host);
 
-    // Reads what is there, at most the room of the buffer, behind what `keep` bytes already stand in it.
-    // The bytes stand at data() + keep.
+    // Reads what is there, at most the room of the buffer, behind what `keep` bytes already stand
+    // in it. The bytes stand at data() + keep.
     awaitable<result> read(std::size_t keep = 0);
     // Sends both parts, whole.
     awaitable<result> write(std::string_view first, std::string_view second = {});

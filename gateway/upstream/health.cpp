@@ -11,7 +11,8 @@ using namespace std::chrono_literals;
 
 upstream_health::upstream_health(asio::io_context& io, upstream_pool& pool, std::string name)
     : io_(io), pool_(pool), name_(std::move(name)), look_(io)
-{}
+{
+}
 
 awaitable<void> upstream_health::watch(std::function<duration()> every,
                                        std::function<duration()> timeout)
@@ -20,11 +21,12 @@ awaitable<void> upstream_health::watch(std::function<duration()> every,
         auto answer = co_await ask(io_, pool_, "GET", "/api/version", "", timeout());
         if (closing_)
             break;
-        // Any answer shows that a server lives there; only 5xx and silence say that it does not serve.
+        // Any answer shows that a server lives there; only 5xx and silence say that it does not
+        // serve.
         bool up = answer && answer->status < 500;
-        auto why = up ? std::string() :
-                   answer ? "/api/version answered " + std::to_string(answer->status)
-                          : answer.error().message;
+        auto why = up       ? std::string()
+                   : answer ? "/api/version answered " + std::to_string(answer->status)
+                            : answer.error().message;
         probed_ = true;
         set(up, why);
         auto pause = up_ ? every() : std::min<duration>(every(), 1s);

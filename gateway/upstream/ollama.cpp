@@ -106,8 +106,9 @@ awaitable<result<reply, fault>> ask(asio::io_context& io, upstream_pool& pool, s
                              "User-Agent: ollama-gateway\r\n",
                              length, false);
     auto late = [&] {
-        return fault{fault_code::timed_out, "no answer within " + std::to_string(ms(within)) + " ms",
-                     whose::upstream, retry::elsewhere, 0};
+        return fault{fault_code::timed_out,
+                     "no answer within " + std::to_string(ms(within)) + " ms", whose::upstream,
+                     retry::elsewhere, 0};
     };
     for (bool fresh : {false, true}) {
         auto got = co_await pool.acquire(s, within, fresh);

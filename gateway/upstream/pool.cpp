@@ -8,7 +8,8 @@ using boost::system::result;
 
 lease::lease(upstream_pool& from, std::unique_ptr<upstream_connection> c)
     : pool_(&from), connection_(std::move(c))
-{}
+{
+}
 
 lease& lease::operator=(lease&& other) noexcept
 {
@@ -107,8 +108,8 @@ void upstream_pool::give_back(std::unique_ptr<upstream_connection> c)
         sweeping_.set(steady::now() + std::chrono::seconds(1));
 }
 
-// What the other side has closed would stand in CLOSE_WAIT until somebody wanted it; what has not been
-// wanted for a minute is not kept either.
+// What the other side has closed would stand in CLOSE_WAIT until somebody wanted it; what has not
+// been wanted for a minute is not kept either.
 void upstream_pool::sweep()
 {
     auto now = steady::now();

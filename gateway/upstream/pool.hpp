@@ -1,5 +1,5 @@
-// The connections to one upstream: leased to one call at a time, kept while clean, and found out when
-// the other side has closed them meanwhile.
+// The connections to one upstream: leased to one call at a time, kept while clean, and found out
+// when the other side has closed them meanwhile.
 #pragma once
 
 #include "async/alarm.hpp"
@@ -49,8 +49,9 @@ public:
 
     const upstream_url& url() const { return url_; }
 
-    // An idle connection, or with `fresh` always a new one, connected within `connect` (0: no bound).
-    // Faults: upstream_failed, to be tried elsewhere: nothing was sent; client_gone when `s` was requested.
+    // An idle connection, or with `fresh` always a new one, connected within `connect` (0: no
+    // bound). Faults: upstream_failed, to be tried elsewhere: nothing was sent; client_gone when
+    // `s` was requested.
     awaitable<boost::system::result<lease, fault>> acquire(stop& s, duration connect, bool fresh);
 
     std::size_t open() const { return open_; }
@@ -58,7 +59,11 @@ public:
     // Resolves the name again before the next new connection.
     void forget_addresses() { addresses_.clear(); }
     // Closes what is idle: shutting down, or the upstream has gone.
-    void close_idle() { idle_.clear(); }
+    void close_idle()
+    {
+        idle_.clear();
+        sweeping_.clear();  // or it keeps the program up to a second longer
+    }
 
 private:
     friend class lease;

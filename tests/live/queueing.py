@@ -4,36 +4,26 @@ as a test likes, and in which order calls came to it."""
 import json
 import re
 
+from dialects import call_of, looks_complete
+
 # Never answers, and costs nothing while it does not.
 HOLDER = "holder,load=0s,prompt=1h"
 QUICK = "llama3,load=0s,prompt=0s,rate=0,tokens=3"
 EMBEDS = "nomic-embed-text,embedding,dim=8,load=0s,prompt=0s"
 
-# API → path and body; `stream` only where a stream is not what one gets anyway.
-STREAMS = {
-    "generate": ("/api/generate", lambda model, text: {"model": model, "prompt": text}),
-    "chat": ("/api/chat", lambda model, text: {"model": model, "messages": _said(text)}),
-    "v1-chat": ("/v1/chat/completions", lambda model, text: {"model": model, "messages": _said(text), "stream": True}),
-    "v1-completions": ("/v1/completions", lambda model, text: {"model": model, "prompt": text, "stream": True}),
-    "responses": ("/v1/responses", lambda model, text: {"model": model, "input": text, "stream": True}),
-    "messages": (
-        "/v1/messages",
-        lambda model, text: {"model": model, "messages": _said(text), "max_tokens": 3, "stream": True},
-    ),
-}
-ONE_PIECE = {
-    name: (path, lambda model, text, body=body: {**body(model, text), "stream": False})
-    for name, (path, body) in STREAMS.items()
-}
-EMBEDDINGS = {
-    "embed": ("/api/embed", lambda model, text: {"model": model, "input": text}),
-    "embeddings": ("/api/embeddings", lambda model, text: {"model": model, "prompt": text}),
-    "v1-embeddings": ("/v1/embeddings", lambda model, text: {"model": model, "input": text}),
-}
+EMBEDDINGS = {"embed": "/api/embed", "embeddings": "/api/embeddings", "v1_embeddings": "/v1/embeddings"}
 
 
-def _said(text):
-    return [{"role": "user", "content": text}]
+def words_of(kind):
+    """The call whose API has the same words for errors."""
+    return {"embed": "chat", "embeddings": "chat", "v1_embeddings": "completions"}.get(kind, kind)
+
+
+def call_to(kind, text, model="llama3", **more):
+    """(target, body) of a generation or an embedding."""
+    if kind not in EMBEDDINGS:
+        return call_of(kind, model, prompt=text, **more)
+    return EMBEDDINGS[kind], {"model": model, "prompt" if kind == "embeddings" else "input": text, **more}
 
 
 def user(name):
@@ -75,18 +65,19 @@ class Calls:
         for _ in range(count):
             self.holders.pop().leave()
 
-    def sent(self, api, text, headers=(), model="llama3", query="", **body):
+    def sent(self, kind, text, headers=(), query="", **more):
         """Sends a call and does not wait for anything."""
-        path, shape = {**EMBEDDINGS, **STREAMS}[api] if isinstance(api, str) else api
+        target, body = call_to(kind, text, **more)
         client = self.gateway.client()
-        client.request("POST", path + query, {**shape(model, text), **body}, headers)
+        client.kind, client.streams = kind, body.get("stream", False)
+        client.request("POST", target + query, body, headers)
         self.clients.append(client)
         return client
 
-    def queued(self, api, text, headers=(), **more):
+    def queued(self, kind, text, headers=(), **more):
         """Sends a call and sees that it waits."""
         waiting = self.gateway.queue()["waiting"]
-        client = self.sent(api, text, headers, **more)
+        client = self.sent(kind, text, headers, **more)
         self.gateway.until_waiting(waiting + 1)
         return client
 
@@ -102,8 +93,7 @@ def queue_statuses(answer):
     return found
 
 
-def told_whole(answer):
-    """Did the answer end as its API ends one?"""
-    tail = answer.body[-4096:]
-    marks = (b'"done":true', b"data: [DONE]", b"response.completed", b"message_stop")
-    return answer.complete and answer.status == 200 and any(mark in tail for mark in marks)
+def whole(client):
+    """Reads a call's answer: is it the whole one, as its API ends one?"""
+    answer = client.finish()
+    return answer.status == 200 and answer.complete and (not client.streams or looks_complete(client.kind, answer))

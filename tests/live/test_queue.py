@@ -4,14 +4,13 @@ import time
 
 import pytest
 
+from dialects import ONE_OF_EACH, STREAMS, dialect_of, error_in, error_of, looks_complete
 from harness import Simulator, eventually, free_port
-from queueing import (
-    EMBEDDINGS, EMBEDS, HOLDER, ONE_PIECE, QUICK, STREAMS, Calls, order, queue_statuses, told_whole, user,
-)  # fmt: skip
+from queueing import EMBEDDINGS, EMBEDS, HOLDER, QUICK, Calls, call_to, order, queue_statuses, user, whole, words_of
 
 EVENTS = {"X-Queue-Events": "1"}
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
-REFUSED = {"generate": 503, "chat": 503, "v1-chat": 429, "v1-completions": 429, "responses": 429, "messages": 529}
+REFUSED = {"native": 503, "openai": 429, "anthropic": 529}
 
 
 @pytest.fixture
@@ -26,20 +25,17 @@ def one_slot(simulate, serve):
     return start
 
 
-def refusal(answer, api, code):
-    """Checks the words of a refusal; returns its Retry-After."""
-    assert answer.status == REFUSED.get(api, 429 if api.startswith("v1") else 503), answer.raw
-    assert answer.complete and not answer.body.startswith(b" ")
-    error = answer.json()
-    if answer.status == 503:
-        assert error["error"] == BUSY and error["code"] == code
-        assert not {"status", "statuscode"} & {key.lower() for key in error}
+def refusal(client, code):
+    """Checks a refusal and its words; returns its Retry-After."""
+    answer, words = client.finish(), words_of(client.kind)
+    dialect = dialect_of(words)
+    assert answer.status == REFUSED[dialect] and answer.complete, answer.raw
+    error = error_of(words, answer.json())
+    assert error["code"] == code and "http_status" not in error
+    if dialect == "native":
+        assert error["message"] == BUSY
     else:
-        assert error["error"]["code"] == code and error["error"]["message"]
-        if api == "messages":
-            assert error["type"] == "error" and error["error"]["type"] == "overloaded_error"
-        else:
-            assert error["error"]["type"] == "rate_limit_error" and error["error"]["param"] is None
+        assert error["type"] == {"openai": "rate_limit_error", "anthropic": "overloaded_error"}[dialect]
     assert 1 <= int(answer.get("Retry-After")) <= 60
     return int(answer.get("Retry-After"))
 
@@ -48,9 +44,9 @@ def test_ten_parallel_generations_against_three_slots_all_complete(simulate, ser
     simulator = simulate("llama3,load=0s,prompt=20ms,rate=60,tokens=12")
     gateway = serve(simulator, {"upstream": {"max_concurrent": 3}, "queue": {"status_interval": "100ms"}})
     with Calls(gateway) as calls:
-        clients = [calls.sent("chat" if n % 2 else "v1-chat", f"call-{n}", EVENTS) for n in range(10)]
-        answers = [client.finish() for client in clients]
-    assert all(told_whole(answer) for answer in answers), [answer.raw[-300:] for answer in answers]
+        clients = [calls.sent("chat" if n % 2 else "chat_completions", f"call-{n}", EVENTS) for n in range(10)]
+        assert all(whole(client) for client in clients)
+    answers = [client.answer for client in clients]
     assert simulator.stats()["peak"] == 3
     assert sorted(map(int, order(simulator))) == list(range(10))
     told = [statuses for answer in answers if (statuses := queue_statuses(answer))]
@@ -65,12 +61,11 @@ def test_calls_of_every_api_share_the_same_permits(one_slot):
     gateway, simulator = one_slot()
     with Calls(gateway) as calls:
         calls.hold()
-        clients = [calls.queued(api, f"call-{api}") for api in STREAMS]
-        clients += [calls.queued(call, f"call-one.{api}") for api, call in ONE_PIECE.items()]
+        clients = [calls.queued(kind, f"call-{kind}") for kind in STREAMS]
+        clients += [calls.queued(kind, f"call-one.{kind}", stream=False) for kind in STREAMS]
         assert order(simulator) == []
         calls.let_go()
-        answers = [client.finish() for client in clients]
-    assert all(answer.status == 200 and answer.complete for answer in answers)
+        assert all(whole(client) for client in clients)
     assert simulator.stats()["models"]["llama3:latest"]["peak"] == 1
     assert len(order(simulator)) == len(clients)
 
@@ -82,7 +77,7 @@ def test_a_permit_is_held_until_the_last_byte(one_slot):
         first.piece()
         second = calls.queued("chat", "call-second")
         first.finish()
-        assert told_whole(second.finish())
+        assert whole(second)
     begun = {r["body"].count("call-second"): r["at_ms"] for r in simulator.requests("/api/chat")}
     last_token_at, first_token_at = first.answer.pieces[-1][0], first.answer.pieces[0][0]
     assert begun[1] / 1000 > first_token_at + 0.2  # seven tokens later, at twenty a second
@@ -97,9 +92,9 @@ def test_a_permit_comes_back_when_its_call_is_aborted(one_slot):
             calls.hold()
             next_one = calls.queued("chat", "call-next")
             calls.holders.pop().leave(how)
-            assert told_whole(next_one.finish())
+            assert whole(next_one)
         gateway.until_running(0)
-    assert simulator.stats()["aborts"]["count"] == 10 if "count" in simulator.stats()["aborts"] else True
+    assert simulator.stats()["aborts"]["count"] == 10
 
 
 def test_one_client_is_served_in_the_order_it_came(one_slot):
@@ -107,36 +102,35 @@ def test_one_client_is_served_in_the_order_it_came(one_slot):
     with Calls(gateway) as calls:
         calls.hold()
         names = [f"{n:02}" for n in range(12)]
-        clients = [calls.queued("generate" if n % 3 else "v1-chat", f"call-{name}") for n, name in enumerate(names)]
+        clients = [calls.queued("generate" if n % 3 else "chat_completions", f"call-{name}") for n, name in enumerate(names)]
         calls.let_go()
-        assert all(told_whole(client.finish()) for client in clients)
+        assert all(whole(client) for client in clients)
     assert order(simulator) == names
 
 
-@pytest.mark.parametrize("api", STREAMS)
-def test_a_full_queue_is_told_at_once_in_the_words_of_each_api(one_slot, api):
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_full_queue_is_told_at_once_in_the_words_of_each_api(one_slot, kind):
     gateway, simulator = one_slot({"queue": {"max_waiting": 1, "max_waiting_per_client": 1}})
     with Calls(gateway) as calls:
         calls.hold()
         waits = calls.queued("chat", "call-waits", user("a"))
-        for call in (STREAMS[api], ONE_PIECE[api]):
-            refused = calls.sent(call, "call-refused", {**user("b"), **EVENTS}).finish()
-            refusal(refused, api, "queue_full")
+        for stream in (True, False):
+            refusal(calls.sent(kind, "call-refused", {**user("b"), **EVENTS}, stream=stream), "queue_full")
         calls.let_go()
-        assert told_whole(waits.finish())
+        assert whole(waits)
     assert order(simulator) == ["waits"]
     assert gateway.metrics().value("queue_rejected_total", reason="queue_full") == 2
 
 
-@pytest.mark.parametrize("api", EMBEDDINGS)
-def test_a_full_queue_of_embeddings_says_so_too(one_slot, api):
+@pytest.mark.parametrize("kind", EMBEDDINGS)
+def test_a_full_queue_of_embeddings_says_so_too(one_slot, kind):
     holds = "slow-embed,embedding,dim=4,load=0s,prompt=1h"
     gateway, _ = one_slot({"queue": {"max_waiting": 1}}, holds, max_concurrent_embeddings=1)
     with Calls(gateway) as calls:
         calls.sent("embed", "held", model="slow-embed")
         gateway.until_running(1)
         calls.queued("embed", "waits")
-        refusal(calls.sent(api, "refused", user("b")).finish(), api, "queue_full")
+        refusal(calls.sent(kind, "refused", user("b")), "queue_full")
 
 
 def test_a_client_that_holds_as_many_places_as_are_free_is_refused(one_slot):
@@ -145,9 +139,9 @@ def test_a_client_that_holds_as_many_places_as_are_free_is_refused(one_slot):
         calls.hold()
         for n in range(3):
             calls.queued("chat", f"call-{n}", user("greedy"))
-        refusal(calls.sent("chat", "call-x", user("greedy")).finish(), "chat", "queue_full")
+        refusal(calls.sent("chat", "call-x", user("greedy")), "queue_full")
         calls.queued("chat", "call-other", user("modest"))  # there is room for another
-        refusal(calls.sent("chat", "call-y", user("greedy")).finish(), "chat", "queue_full")
+        refusal(calls.sent("chat", "call-y", user("greedy")), "queue_full")
         assert gateway.queue()["waiting"] == 4
 
 
@@ -159,50 +153,50 @@ def test_max_waiting_per_client_is_that_many_and_no_more(one_slot):
             for n in range(2):
                 calls.queued("chat", f"call-{n}", user(who))
             if who != "c":
-                refusal(calls.sent("v1-chat", "call-x", user(who)).finish(), "v1-chat", "queue_full")
-        refusal(calls.sent("v1-chat", "call-x", user("d")).finish(), "v1-chat", "queue_full")  # six wait
+                refusal(calls.sent("chat_completions", "call-x", user(who)), "queue_full")
+        refusal(calls.sent("chat_completions", "call-x", user("d")), "queue_full")  # six wait
 
 
-@pytest.mark.parametrize("api", ["chat", "v1-chat", "messages"])
-def test_a_finite_max_wait_refuses_on_arrival_when_the_estimate_is_longer(one_slot, api):
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_finite_max_wait_refuses_on_arrival_when_the_estimate_is_longer(one_slot, kind):
     gateway, _ = one_slot({"queue": {"max_wait": "3s", "grace": "10s"}}, "slow,load=0s,prompt=700ms,rate=0,tokens=1")
     with Calls(gateway) as calls:
-        assert told_whole(calls.sent("chat", "how long it takes", model="slow").finish())
+        assert whole(calls.sent("chat", "how long it takes", model="slow"))
         calls.sent("chat", "runs", model="slow")
         gateway.until_running(1)
         waiting = [calls.sent("chat", f"call-{n}", model="slow") for n in range(3)]
         gateway.until_waiting(3)
         for n in range(20):  # the estimate grows with the queue, until somebody is refused
-            client = calls.sent(api, f"call-{n}", model="slow")
+            client = calls.sent(kind, f"call-{n}", model="slow")
             if not eventually(lambda: gateway.queue()["waiting"] > 3 + n, within=0.5):
                 break
         began = time.monotonic()
-        retry_after = refusal(client.finish(), api, "queue_timeout")
+        retry_after = refusal(client, "queue_timeout")
         assert time.monotonic() - began < 1 and retry_after <= 15
-        assert all(told_whole(client.finish()) for client in waiting)
+        assert all(whole(client) for client in waiting)
 
 
-@pytest.mark.parametrize("api", STREAMS)
-def test_a_finite_max_wait_refuses_with_the_true_status_after_waiting(one_slot, api):
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_finite_max_wait_refuses_with_the_true_status_after_waiting(one_slot, kind):
     gateway, simulator = one_slot({"queue": {"max_wait": "300ms"}})
     with Calls(gateway) as calls:
         calls.hold()
         began = time.monotonic()
-        refusal(calls.queued(api, "call-x").finish(), api, "queue_timeout")
+        refusal(calls.queued(kind, "call-x"), "queue_timeout")
         assert time.monotonic() - began > 0.29
         assert gateway.queue()["waiting"] == 0
     assert order(simulator) == []
 
 
-def test_a_refusal_after_the_head_is_told_in_band_and_never_ends_cleanly(one_slot):
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_refusal_after_the_head_is_told_in_band_and_never_ends_cleanly(one_slot, kind):
     gateway, _ = one_slot({"queue": {"max_wait": "400ms", "grace": "100ms"}})
     with Calls(gateway) as calls:
         calls.hold()
-        native, openai = calls.queued("chat", "call-a").finish(), calls.queued("v1-chat", "call-b").finish()
-    assert native.status == openai.status == 200 and not native.complete and not openai.complete
-    said = native.lines()[-1]
-    assert said["code"] == "queue_timeout" and said["http_status"] == 503 and said["error"] == BUSY
-    assert openai.body.split(b"\n\n")[-2].startswith(b'data: {"error":{') and b"[DONE]" not in openai.body
+        answer = calls.queued(kind, "call-x").finish()
+    assert answer.status == 200 and not answer.complete and not looks_complete(kind, answer)
+    error = error_in(kind, answer)
+    assert error["code"] == "queue_timeout" and error["http_status"] == REFUSED[dialect_of(kind)]
 
 
 def test_an_estimate_is_null_until_there_is_one_and_then_sensible(one_slot):
@@ -210,8 +204,7 @@ def test_an_estimate_is_null_until_there_is_one_and_then_sensible(one_slot):
     with Calls(gateway) as calls:
         clients = [calls.sent("chat", f"call-{n}", EVENTS, model="slow") for n in range(5)]
         answers = [client.finish() for client in clients]
-    statuses = [queue_statuses(answer) for answer in answers]
-    waiting = [s for told in statuses for s in told if s["status"] == "waiting"]
+    waiting = [s for answer in answers for s in queue_statuses(answer) if s["status"] == "waiting"]
     assert any(s["eta_ms"] is None for s in waiting)
     known = [s for s in waiting if s["eta_ms"] is not None]
     assert known
@@ -229,8 +222,8 @@ def test_a_model_s_own_limit_holds_and_others_pass(one_slot):
     with Calls(gateway) as calls:
         slow = [calls.sent("chat", f"call-{n}", model="slow") for n in range(4)]
         eventually(lambda: gateway.queue()["waiting"] >= 1)
-        assert told_whole(calls.sent("chat", "call-quick").finish())
-        assert all(told_whole(client.finish()) for client in slow)
+        assert whole(calls.sent("chat", "call-quick"))
+        assert all(whole(client) for client in slow)
     models = simulator.stats()["models"]
     assert models["slow:latest"]["peak_in_flight"] == 1
     assert order(simulator).index("quick") < 4
@@ -240,8 +233,8 @@ def test_embeddings_have_a_pool_of_their_own(one_slot):
     gateway, _ = one_slot()
     with Calls(gateway) as calls:
         calls.hold()
-        for api in EMBEDDINGS:
-            answer = calls.sent(api, "not behind generations", model="nomic-embed-text").finish()
+        for kind in EMBEDDINGS:
+            answer = calls.sent(kind, "not behind generations", model="nomic-embed-text").finish()
             assert answer.status == 200 and answer.complete
         assert gateway.queue()["running"] == 1
 
@@ -270,7 +263,7 @@ def test_a_client_that_leaves_while_queued_frees_its_place(one_slot, how):
         gateway.until_waiting(0, within=0.5)
         stays = calls.queued("chat", "call-stays", user("a"))
         calls.let_go()
-        assert told_whole(stays.finish())
+        assert whole(stays)
     assert order(simulator) == ["stays"]
 
 
@@ -291,24 +284,24 @@ def test_what_needs_no_permit_is_never_behind_the_queue(one_slot):
             answer = gateway.call(method, target, body)
             assert answer.status == 200 and answer.complete, (method, target, answer.raw)
         assert gateway.get("/nowhere").status == 404
-        for api in STREAMS:
-            assert told_whole(calls.sent(api, "call-cloud", model="big:cloud").finish()), api
+        for kind in STREAMS:
+            assert whole(calls.sent(kind, "call-cloud", model="big:cloud")), kind
         assert gateway.queue()["waiting"] == 1
     assert set(order(simulator)) == {"cloud"}
 
 
-@pytest.mark.parametrize("api", [*STREAMS, *EMBEDDINGS])
-def test_a_model_that_no_upstream_has_is_refused_at_once_in_ollama_s_words(one_slot, api):
+@pytest.mark.parametrize("kind", [*STREAMS, *EMBEDDINGS])
+def test_a_model_that_no_upstream_has_is_refused_at_once_in_ollama_s_words(one_slot, kind):
     gateway, simulator = one_slot(max_concurrent_embeddings=1)
-    path, body = {**STREAMS, **EMBEDDINGS}[api]
-    own = simulator.post(path, body("nobody", "x"))
+    own = simulator.post(*call_to(kind, "x", model="nobody"))
     with Calls(gateway) as calls:
         calls.hold()
         calls.queued("chat", "call-waits")
-        answer = calls.sent(api, "x", model="nobody").finish()
+        answer = calls.sent(kind, "x", model="nobody").finish()
         assert gateway.queue()["waiting"] == 1
     assert answer.status == own.status == 404
-    assert answer.body == own.body and answer.get("Content-Type") == own.get("Content-Type")
+    assert answer.get("Content-Type") == own.get("Content-Type")
+    assert {**answer.json(), "request_id": None} == {**own.json(), "request_id": None}  # random, of Anthropic's API
 
 
 def test_waiting_calls_are_held_while_the_upstream_is_down_and_served_when_it_is_back(serve):
@@ -318,13 +311,13 @@ def test_waiting_calls_are_held_while_the_upstream_is_down_and_served_when_it_is
         gateway = serve(before, {"upstream": {"max_concurrent": 2}, "queue": {"hold_upstream": "30s", "grace": "100ms"}})
         before.stop()
         with Calls(gateway) as calls:
-            clients = [calls.sent(api, f"call-{api}") for api in STREAMS]
+            clients = [calls.sent(kind, f"call-{n}") for n, kind in enumerate(STREAMS)]
             assert eventually(lambda: gateway.queue()["waiting"] == len(clients), within=5), gateway.queue()
             assert clients[0].head().status == 200 and clients[0].answer.get("X-Accel-Buffering") == "no"
             after = gateway.upstream = Simulator.start(HOLDER, QUICK, port=port)
             try:
-                assert all(told_whole(client.finish()) for client in clients)
-                assert sorted(order(after)) == sorted(STREAMS)
+                assert all(whole(client) for client in clients)
+                assert sorted(order(after)) == sorted(f"{n}" for n in range(6))
                 assert after.stats()["peak"] <= 2
                 gateway.check(after)
             finally:
@@ -333,13 +326,12 @@ def test_waiting_calls_are_held_while_the_upstream_is_down_and_served_when_it_is
         before.discard()
 
 
-@pytest.mark.parametrize("api", STREAMS)
-def test_without_an_upstream_a_call_is_told_503_once_it_was_held(serve, api):
+@pytest.mark.parametrize("kind", STREAMS)
+def test_without_an_upstream_a_call_is_told_503_once_it_was_held(serve, kind):
     gateway = serve(f"http://127.0.0.1:{free_port()}", {"queue": {"hold_upstream": "300ms", "grace": "10s"}})
     began = time.monotonic()
     with Calls(gateway) as calls:
-        answer = calls.sent(api, "call-x").finish()
+        answer = calls.sent(kind, "call-x").finish()
     assert 0.28 < time.monotonic() - began < 5
     assert answer.status == 503 and answer.complete and answer.get("Retry-After")
-    error = answer.json()
-    assert (error if api in ("generate", "chat") else error["error"])["code"] == "no_upstream"
+    assert error_of(kind, answer.json())["code"] == "no_upstream"

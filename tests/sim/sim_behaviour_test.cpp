@@ -404,6 +404,26 @@ TEST_CASE("each fault does what its name says, as often as it was told")
     CHECK(f.ask("POST", "/api/generate", native).complete);
 }
 
+TEST_CASE("a fault with a path strikes whatever comes there, once each")
+{
+    fixture f;
+    std::string load = "{\"model\":\"m\"}", unload = "{\"model\":\"m\",\"keep_alive\":0}";
+    for (auto& body : {load, unload}) {
+        REQUIRE(f.server->fault({{"kind", "status"}, {"path", "/api/generate"}, {"count", 1}}) ==
+                "");
+        CHECK(f.ask("POST", "/api/generate", body).status == 500);
+        CHECK(f.ask("POST", "/api/generate", body).status == 200);
+        REQUIRE(f.server->fault({{"kind", "extra_after"}, {"path", "/api/generate"}}) == "");
+        auto c = f.begin("/api/generate", body);
+        CHECK(c.read().complete);
+        CHECK(c.readable(1000));
+        f.server->clear_faults();
+    }
+    REQUIRE(f.server->fault({{"kind", "status"}, {"path", "/api/tags"}, {"status", 503}}) == "");
+    CHECK(f.ask("GET", "/api/tags").status == 503);
+    CHECK(f.ask("GET", "/api/version").status == 200);
+}
+
 TEST_CASE("the control endpoints set faults and models and show what came")
 {
     fixture f;

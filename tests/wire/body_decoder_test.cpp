@@ -223,8 +223,7 @@ TEST_CASE("a megabyte in one-byte chunks passes, framing that outweighs its payl
     CHECK(r.done);
     CHECK(r.payload.size() == 1 << 20);
 
-    auto padded =
-        repeated("000000000001\r\nx\r\n", 100'000);  // just 16 times
+    auto padded = repeated("000000000001\r\nx\r\n", 100'000);  // just 16 times
     CHECK_FALSE(decode_whole(padded).bad);
 
     auto heavy = repeated("1;" + std::string(250, 'e') + "\r\nx\r\n", 1000);
