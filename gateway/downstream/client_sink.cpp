@@ -144,17 +144,25 @@ void client_sink::head(const answer_head& h, const timing& t, const std::vector<
             "X-Accel-Buffering: no\r\n";
     else
         held_ += h.fields;
-    if (needs_permit_) {
-        char timing_text[128];
-        std::snprintf(timing_text, sizeof timing_text,
-                      "Server-Timing: queue;dur=%.3f, load;dur=%.3f, upstream;dur=%.3f\r\n",
-                      double(t.queue_us) / 1000, double(t.load_us) / 1000,
-                      double(t.upstream_us) / 1000);
-        held_ += timing_text;
-        if (!tried.empty())
-            held_.append("X-Gateway-Attempts: ").append(to_header(tried)).append("\r\n");
-    }
+    story_fields(t, tried);
     end_fields(retells_ ? std::nullopt : h.length, h.no_body);
+}
+
+// How long it took, and what was tried for it.
+void client_sink::story_fields(const timing& t, const std::vector<attempt>& tried)
+{
+    auto add_ms = [this](const char* name, std::int64_t us) {
+        char digits[32];
+        auto n = std::snprintf(digits, sizeof digits, "%lld.%03d",
+                               static_cast<long long>(us / 1000), int(us % 1000));
+        held_.append(name).append(digits, std::size_t(n));
+    };
+    add_ms("Server-Timing: queue;dur=", t.queue_us);
+    add_ms(", load;dur=", t.load_us);
+    add_ms(", upstream;dur=", t.upstream_us);
+    held_ += "\r\n";
+    if (needs_permit_ && !tried.empty())
+        held_.append("X-Gateway-Attempts: ").append(to_header(tried)).append("\r\n");
 }
 
 void client_sink::body(std::string_view bytes)
@@ -273,9 +281,7 @@ void client_sink::fail(const fault& f, const std::vector<attempt>& tried, const 
     held_.append("Date: ").append(http_date()).append("\r\n");
     if (f.retry_after > 0)
         held_.append("Retry-After: ").append(std::to_string(f.retry_after)).append("\r\n");
-    if (!tried.empty())
-        held_.append("X-Gateway-Attempts: ").append(to_header(tried)).append("\r\n");
-    (void)t;
+    story_fields(t, tried);
     end_fields(text.size(), false);
     if (framing_ != frame_as::nothing)
         held_ += text;

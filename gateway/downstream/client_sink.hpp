@@ -48,6 +48,7 @@ private:
     void commit_early();
     void begin_fields(int status, std::string_view reason);
     void end_fields(std::optional<std::uint64_t> length, bool no_body);
+    void story_fields(const timing& t, const std::vector<attempt>& tried);
     void body(std::string_view bytes);
     void finish();
     void after_write();

@@ -29,6 +29,7 @@ struct client_connection::state : std::enable_shared_from_this<state> {
     std::size_t in_begin = 0;
     std::size_t most_ahead = listening;
     bool reading = false;
+    bool probing_now = false;
     asio::steady_timer probing;  // while reading is paused
 
     std::string out;
@@ -115,9 +116,11 @@ struct client_connection::state : std::enable_shared_from_this<state> {
     void probe()
     {
         reading = true;
+        probing_now = true;
         probing.expires_after(probe_every);
         probing.async_wait([self = shared_from_this()](error_code) {
             self->reading = false;
+            self->probing_now = false;
             if (!self->peer.is_open())
                 return;
             tcp_info info{};
@@ -251,6 +254,8 @@ void client_connection::consume(std::size_t n)
             state_->in.clear();
         state_->in_begin = 0;
     }
+    if (state_->probing_now)
+        state_->probing.cancel();  // there is room again: read on at once
     state_->arm_read();
 }
 

@@ -131,12 +131,14 @@ void live_call::passes(std::size_t bytes, instant now)
 void live_call::tries(const std::string& upstream)
 {
     attempt_began_ = steady::now();
+    attempt_open_ = true;
     attempts_.push_back(
         {call_.model.empty() ? "" : call_.model, upstream, outcome::not_tried, 0, "", 0});
 }
 
-void live_call::tried(outcome how, int status, std::string error)
+void live_call::tried(outcome how, int status, std::string error, bool over)
 {
+    attempt_open_ = !over;
     auto& a = attempts_.back();
     a.what = how;
     a.status = status;
@@ -144,8 +146,7 @@ void live_call::tried(outcome how, int status, std::string error)
     a.ms = ms(steady::now() - attempt_began_);
 }
 
-// --- the clock
-// ---------------------------------------------------------------------------------------
+// --- the clock ---
 
 duration live_call::limit_now() const
 {
@@ -234,8 +235,7 @@ void live_call::set_clock(instant now)
                                       : std::max(next, now + std::chrono::microseconds(100)));
 }
 
-// --- views
-// -------------------------------------------------------------------------------------------
+// --- views ---
 
 queue_status live_call::status(instant now) const
 {
@@ -284,9 +284,9 @@ call_view live_call::view(instant now) const
             v.eta_ms = ms(*eta);
     }
     v.chunks = chunks_;
-    for (const auto& a : attempts_)
-        if (a.what != outcome::not_tried)
-            v.attempts.push_back(a);
+    v.attempts = attempts_;
+    if (attempt_open_)
+        v.attempts.pop_back();  // how it ended is not known yet
     return v;
 }
 

@@ -60,7 +60,8 @@ public:
 
     // An attempt begins; it is in the list until it ends as something better.
     void tries(const std::string& upstream);
-    void tried(outcome how, int status, std::string error);
+    // How it stands; `over`: or has ended.
+    void tried(outcome how, int status, std::string error, bool over = true);
     const std::vector<attempt>& attempts() const { return attempts_; }
 
     // The clock watches over this until unwatch(): `work` is stopped when the model has been silent
@@ -108,6 +109,7 @@ private:
 
     std::vector<attempt> attempts_;
     instant attempt_began_{};
+    bool attempt_open_ = false;
     std::optional<outcome> how_;
     int status_ = 0;
     std::uint64_t bytes_ = 0;

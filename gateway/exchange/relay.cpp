@@ -48,7 +48,8 @@ awaitable<exchange::ending> exchange::relay(live_call& live, upstream_connection
     if (to.at().head_committed && a.head.status != 200)
         co_return co_await relay_error(live, c, a, begin, have);
 
-    live.tried(a.head.status < 400 ? outcome::ok : outcome::upstream_status, a.head.status, "");
+    live.tried(a.head.status < 400 ? outcome::ok : outcome::upstream_status, a.head.status, "",
+               false);
     to.head(a.head, live.times(), live.attempts());
     auto how = model && a.head.status == 200 ? framing_of(a) : framing::one_piece;
     std::optional<stream_reader> reader;

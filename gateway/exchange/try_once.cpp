@@ -69,7 +69,6 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, const std::strin
     if (live.what().what != kind::management)
         live.watch(present ? &*present : nullptr, work);
     ending e;
-    auto began = steady::now();
     auto connect = timeouts_for(live.settings(), live.what().model).connect;
     for (bool fresh : {false, true}) {
         auto got = co_await site_.pool.acquire(work, connect, fresh);
@@ -101,7 +100,7 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, const std::strin
         if (e.how == outcome::timed_out)
             counted_.timed_out(work.why() == stop_reason::too_long ? "total" : live.passed_limit());
         if (e.how == outcome::timed_out && work.why() == stop_reason::silent)
-            present->expired(began, now);  // the socket is closed by now
+            present->expired(work.since(), now);  // the socket is closed by now
         else if (e.how == outcome::ok || e.how == outcome::upstream_status)
             present->finished(now);
     }
@@ -112,6 +111,7 @@ awaitable<void> exchange::send_upload(call& c, upstream_connection& to,
                                       std::shared_ptr<upload_state> s)
 {
     bool chunked = !c.streamed_length;
+    bool heard_enough = false;
     std::string framed;
     for (;;) {
         auto piece = co_await c.streamed->next();
@@ -125,10 +125,14 @@ awaitable<void> exchange::send_upload(call& c, upstream_connection& to,
             bytes = framed;
         }
         auto [ec, sent] = co_await to.write(bytes);
-        if (ec)
-            break;  // the upstream has heard enough: its answer says why
+        if (ec) {
+            heard_enough = true;  // the upstream's answer says why
+            break;
+        }
     }
     s->whole = c.streamed->complete();
+    if (!s->whole && !heard_enough)
+        to.close();  // the client has left in the middle: no answer can follow
     if (s->whole && chunked && !to.closed()) {
         auto [ec, sent] = co_await to.write("0\r\n\r\n");
         s->whole = !ec;

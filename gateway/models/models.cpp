@@ -37,8 +37,7 @@ models::entry& models::of_name(const std::string& model)
     return *e;
 }
 
-// --- what it has and holds
-// ---------------------------------------------------------------------------
+// --- what it has and holds ---
 
 awaitable<void> models::watch()
 {
@@ -165,8 +164,7 @@ models::condition models::of(const std::string& model) const
                                                                   : condition::unloading;
 }
 
-// --- calls that are out
-// ------------------------------------------------------------------------------
+// --- calls that are out ---
 
 models::presence::presence(models& of, const std::string& model, duration limit,
                            std::function<void()> on_silent)
@@ -241,8 +239,7 @@ void models::presence::expired(instant since, instant now)
         of_.unload(model_, "timeout");
 }
 
-// --- a model that hangs
-// ------------------------------------------------------------------------------
+// --- a model that hangs ---
 
 void models::unload(entry& m, const char* reason)
 {
@@ -358,8 +355,7 @@ void models::note(const entry& m, const std::string& reason, const char* result,
                 {"ms", ms(took)}});
 }
 
-// --- views
-// -------------------------------------------------------------------------------------------
+// --- views ---
 
 std::vector<models::view> models::views(instant now) const
 {

@@ -18,7 +18,8 @@ awaitable<void> upstream_health::watch(std::function<duration()> every,
                                        std::function<duration()> timeout)
 {
     while (!closing_) {
-        auto answer = co_await ask(io_, pool_, "GET", "/api/version", "", timeout());
+        auto answer =
+            co_await ask(io_, pool_, "GET", "/api/version", "", timeout(), &asking_);
         if (closing_)
             break;
         // Any answer shows that a server lives there; only 5xx and silence say that it does not
@@ -37,6 +38,7 @@ awaitable<void> upstream_health::watch(std::function<duration()> every,
 void upstream_health::close()
 {
     closing_ = true;
+    asking_.request(stop_reason::draining, steady::now());
     look_.tell();
 }
 

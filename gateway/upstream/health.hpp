@@ -43,6 +43,7 @@ private:
     bool up_ = true;
     bool probed_ = false;
     bool closing_ = false;
+    stop asking_;
 };
 
 }  // namespace gateway
