@@ -16,15 +16,48 @@ constexpr std::size_t first_read = 4 * 1024;
 constexpr std::size_t listening = 64 * 1024;  // read ahead while a call is served
 constexpr auto probe_every = std::chrono::milliseconds(50);
 
+using socket_of = asio::generic::stream_protocol::socket;
+
+bool is_unix(const socket_of& s)
+{
+    error_code ec;
+    auto local = s.local_endpoint(ec);
+    return !ec && local.protocol().family() == AF_UNIX;
+}
+
+// Empty for what has no IP address.
+std::string address_of(const socket_of& s)
+{
+    error_code ec;
+    auto remote = s.remote_endpoint(ec);
+    if (ec || (remote.protocol().family() != AF_INET && remote.protocol().family() != AF_INET6))
+        return {};
+    asio::ip::tcp::endpoint e;
+    e.resize(remote.size());
+    std::memcpy(e.data(), remote.data(), remote.size());
+    auto address = e.address();
+    if (address.is_v6() && address.to_v6().is_v4_mapped())
+        return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
+    return address.to_string();
+}
+
 }  // namespace
 
 struct client_connection::state : std::enable_shared_from_this<state> {
     state(asio::io_context& io, socket s, memory_budget& budget)
-        : peer(std::move(s)), probing(io), news(io), room(io), kept(budget)
+        : peer(std::move(s)),
+          is_unix(gateway::is_unix(peer)),
+          address(address_of(peer)),
+          probing(io),
+          news(io),
+          room(io),
+          kept(budget)
     {
     }
 
     socket peer;
+    bool is_unix;
+    std::string address;  // looked up once: each look is a system call
     std::string in;
     std::size_t in_begin = 0;
     std::size_t most_ahead = listening;
@@ -344,24 +377,12 @@ bool client_connection::closed() const
 
 bool client_connection::unix_socket() const
 {
-    error_code ec;
-    auto local = state_->peer.local_endpoint(ec);
-    return !ec && local.protocol().family() == AF_UNIX;
+    return state_->is_unix;
 }
 
-std::string client_connection::peer_address() const
+const std::string& client_connection::peer_address() const
 {
-    error_code ec;
-    auto remote = state_->peer.remote_endpoint(ec);
-    if (ec || (remote.protocol().family() != AF_INET && remote.protocol().family() != AF_INET6))
-        return {};
-    asio::ip::tcp::endpoint e;
-    e.resize(remote.size());
-    std::memcpy(e.data(), remote.data(), remote.size());
-    auto address = e.address();
-    if (address.is_v6() && address.to_v6().is_v4_mapped())
-        return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
-    return address.to_string();
+    return state_->address;
 }
 
 }  // namespace gateway

@@ -62,7 +62,7 @@ public:
     bool closed() const;
 
     bool unix_socket() const;
-    std::string peer_address() const;
+    const std::string& peer_address() const;  // empty for a unix socket
 
 private:
     struct state;

@@ -73,7 +73,8 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
         taken = fault{fault_code::too_large,
                       "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
                       whose::client, retry::no, 0};
-    else if (!share.hold(std::max<std::uint64_t>(head.content_length.value_or(0), 1)))
+    else if (!decoder.done() &&
+             !share.hold(std::max<std::uint64_t>(head.content_length.value_or(0), 1)))
         taken = fault{fault_code::overloaded, "out of memory for bodies (limits.memory)",
                       whose::ours, retry::no, 1};
     if (taken && head.content_length)
