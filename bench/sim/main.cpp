@@ -96,5 +96,6 @@ int main(int argc, char** argv)
         return 1;
     }
     std::cout << "ollama-sim listening on " << server.url() << std::endl;
+    server.stop_on_signals();
     server.run();
 }

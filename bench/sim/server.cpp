@@ -1,7 +1,9 @@
 #include "bench/sim/server.hpp"
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/ssl/context.hpp>
+#include <csignal>
 #include <future>
 #include <thread>
 
@@ -18,6 +20,7 @@ struct server::inside {
     tcp::acceptor acceptor;
     tcp::endpoint where;
     asio::steady_timer again;
+    asio::signal_set signals{io};
     std::unique_ptr<asio::ssl::context> tls;
     std::uint64_t next_connection = 0;
     std::thread thread;
@@ -50,6 +53,15 @@ struct server::inside {
             }
             accept();
         });
+    }
+
+    void stop()
+    {
+        error_code ec;
+        acceptor.close(ec);
+        again.cancel();
+        signals.cancel(ec);
+        all.stop();
     }
 
     static awaitable<void> serve(std::shared_ptr<connection> one) { co_await one->serve(); }
@@ -129,6 +141,17 @@ std::string server::url() const
     return (in_->tls ? "https://" : "http://") + host + ':' + std::to_string(port());
 }
 
+void server::stop_on_signals()
+{
+    error_code ec;
+    in_->signals.add(SIGINT, ec);
+    in_->signals.add(SIGTERM, ec);
+    in_->signals.async_wait([in = in_.get()](error_code cancelled, int) {
+        if (!cancelled)
+            in->stop();
+    });
+}
+
 void server::run()
 {
     in_->io.run();
@@ -144,12 +167,7 @@ std::string server::start()
 
 void server::stop()
 {
-    asio::post(in_->io, [in = in_.get()] {
-        error_code ec;
-        in->acceptor.close(ec);
-        in->again.cancel();
-        in->all.stop();
-    });
+    asio::post(in_->io, [in = in_.get()] { in->stop(); });
     if (in_->thread.joinable())
         in_->thread.join();
 }

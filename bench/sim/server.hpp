@@ -22,6 +22,8 @@ public:
     unsigned short port() const;
     std::string url() const;
 
+    // Before run(): SIGINT and SIGTERM stop it.
+    void stop_on_signals();
     // Serves on the calling thread until stop().
     void run();
     // Opens and serves on a thread of its own; what is wrong, or empty.

@@ -91,9 +91,7 @@ awaitable<exchange::ending> exchange::relay(live_call& live, upstream_connection
     for (;;) {
         if (size != 0) {
             auto step = a.body.decode(std::span(raw, size));
-            if (step.bad)
-                co_return cut_short("the upstream's answer is broken: bad chunk");
-            std::string_view piece(raw, step.payload);
+            std::string_view piece(raw, step.payload);  // what came before a bad byte is good
             if (!piece.empty())
                 live.passes(piece.size(), steady::now());
             if (reader)
@@ -107,12 +105,14 @@ awaitable<exchange::ending> exchange::relay(live_call& live, upstream_connection
                 // The end marker and the end go out in one write.
                 to.piece(raw, step.payload, true);
                 clean = a.keep_alive && step.done && step.consumed == size;
-                if (!step.done)
+                if (!step.done && !step.bad)
                     clean = co_await drain(c, a, work);
                 co_return finished();
             }
             if (!piece.empty())
                 to.piece(raw, step.payload, false);
+            if (step.bad)
+                co_return cut_short("the upstream's answer is broken: bad chunk");
             if (step.done)
                 co_return cut_short("the upstream's answer ended without its end marker");
         }

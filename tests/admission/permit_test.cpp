@@ -68,7 +68,7 @@ TEST_CASE("a permit given back wakes the next in its turn")
     CHECK(order == std::vector{1, 2, 3});
 }
 
-TEST_CASE("a client that leaves while queued frees its place")
+TEST_CASE("a permit whose stop is requested while it waits frees its place")
 {
     asio::io_context io;
     admission at(io, limits(1));

@@ -5,6 +5,7 @@ import json
 import re
 
 from dialects import call_of, looks_complete
+from harness import eventually
 
 # Never answers, and costs nothing while it does not.
 HOLDER = "holder,load=0s,prompt=1h"
@@ -48,18 +49,20 @@ class Calls:
         return self
 
     def __exit__(self, *_):
-        for client in self.holders + self.clients:
+        for client in self.clients + self.holders:  # those who wait first, or they would have their turn
             client.socket.close()
 
     def hold(self, count=1, model="holder"):
         """Takes so many permits. The calls that hold them end only when they are let go."""
-        running = self.gateway.queue()["running"]
         for _ in range(count):
             client = self.gateway.client()
             client.request("POST", "/api/generate", {"model": model, "prompt": "hold"})
             self.holders.append(client)
-        self.gateway.until_running(running + count)
+        assert eventually(lambda: self._held(model) == len(self.holders), within=5), self.gateway.queue()
         return self
+
+    def _held(self, model):
+        return sum(m["running"] for m in self.gateway.queue()["models"] if m["name"] == f"{model}:latest")
 
     def let_go(self, count=1):
         for _ in range(count):
