@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace gateway::log {
@@ -96,9 +97,15 @@ void append_value(std::string& line, const item& i, bool json)
     switch (i.kind) {
         case item::type::integer: line += std::to_string(i.number); break;
         case item::type::real: {
-            char digits[32];
-            line.append(digits,
-                        std::size_t(std::snprintf(digits, sizeof digits, "%.3f", i.fraction)));
+            // Three places, without printf's care for every double: these are milliseconds and
+            // seconds.
+            auto thousandths = std::llround(std::clamp(i.fraction, -1e15, 1e15) * 1000);
+            if (thousandths < 0)
+                line += '-';
+            auto text = std::to_string(std::abs(thousandths) % 1000 + 1000);
+            line += std::to_string(std::abs(thousandths) / 1000);
+            line += '.';
+            line.append(text, 1);
             break;
         }
         case item::type::boolean: line += i.number != 0 ? "true" : "false"; break;

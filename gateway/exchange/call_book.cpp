@@ -11,7 +11,7 @@ void call_book::enter(live_call& c)
     by_id_.emplace(c.id(), &c);
 }
 
-void call_book::leave(live_call& c, call_record ended)
+void call_book::leave(live_call& c, const call_record& ended)
 {
     auto found = by_id_.find(c.id());
     if (found != by_id_.end() && found->second == &c)
@@ -20,21 +20,24 @@ void call_book::leave(live_call& c, call_record ended)
     all_[c.place_in_book]->place_in_book = c.place_in_book;
     all_.pop_back();
 
-    auto now = steady::now();
-    forget(now);
-    auto kept = std::make_shared<finished>(finished{now, std::move(ended)});
-    ended_.push_back(kept);
-    ended_by_id_[kept->record.id] = kept;
+    auto hash = std::hash<std::string>()(ended.id);
+    if (ended_.size() < most_kept) {
+        ended_.push_back({steady::now(), ended});
+        ids_.push_back(hash);
+    } else {
+        ended_[next_].at = steady::now();
+        ended_[next_].record = ended;
+        ids_[next_] = hash;
+    }
+    next_ = (next_ + 1) % most_kept;
 }
 
-void call_book::forget(instant now)
+const call_book::finished* call_book::back(std::size_t n, instant now) const
 {
-    while (!ended_.empty() && (ended_.size() >= most_kept || now - ended_.front()->at > kept_for)) {
-        auto found = ended_by_id_.find(ended_.front()->record.id);
-        if (found != ended_by_id_.end() && found->second == ended_.front())
-            ended_by_id_.erase(found);
-        ended_.pop_front();
-    }
+    if (n >= ended_.size())
+        return nullptr;
+    const auto& f = ended_[(next_ + ended_.size() - 1 - n) % ended_.size()];
+    return now - f.at > kept_for ? nullptr : &f;
 }
 
 live_call* call_book::find(std::string_view id) const
@@ -47,10 +50,20 @@ std::optional<call_view> call_book::view(std::string_view id, instant now) const
 {
     if (auto* live = find(id))
         return live->view(now);
-    auto found = ended_by_id_.find(std::string(id));
-    if (found == ended_by_id_.end() || now - found->second->at > kept_for)
+    auto hash = std::hash<std::string_view>()(id);
+    const finished* found = nullptr;
+    for (std::size_t n = 0; found == nullptr && n < ids_.size(); ++n) {
+        if (ids_[(next_ + ids_.size() - 1 - n) % ids_.size()] != hash)
+            continue;
+        const auto* f = back(n, now);
+        if (f == nullptr)
+            break;
+        if (f->record.id == id)
+            found = f;
+    }
+    if (found == nullptr)
         return std::nullopt;
-    const auto& r = found->second->record;
+    const auto& r = found->record;
     call_view v;
     v.id = r.id;
     v.client = r.client;
@@ -78,10 +91,14 @@ std::vector<const call_record*> call_book::recent(std::size_t most, std::string_
 {
     std::vector<const call_record*> page;
     bool begun = after.empty();
-    for (auto at = ended_.rbegin(); at != ended_.rend() && page.size() < most; ++at) {
+    auto now = steady::now();
+    for (std::size_t n = 0; page.size() < most; ++n) {
+        const auto* f = back(n, now);
+        if (f == nullptr)
+            break;
         if (begun)
-            page.push_back(&(*at)->record);
-        else if ((*at)->record.id == after)
+            page.push_back(&f->record);
+        else if (f->record.id == after)
             begun = true;
     }
     return page;

@@ -172,6 +172,11 @@ awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& a
 // The verdict: told to the client unless it has had its answer, and kept in the record.
 void exchange::finish(live_call& live, const ending& e)
 {
+    if (live.attempts().empty() && e.how == outcome::refused) {
+        // What was never sent is told with its reason too (SPEC §7).
+        live.tries(site_.name);
+        live.tried(outcome::not_tried, 0, e.why.message);
+    }
     bool an_attempt = !live.attempts().empty() && e.how != outcome::refused;
     if (an_attempt)
         live.tried(e.how, e.status, e.how == outcome::ok ? std::string() : e.why.message);
@@ -182,8 +187,7 @@ void exchange::finish(live_call& live, const ending& e)
         return;
     if (an_attempt && e.how != outcome::cancelled)
         counted_.upstream_error(site_.name, word(e.how));
-    static const std::vector<attempt> none;
-    live.to().fail(e.why, an_attempt ? live.attempts() : none, live.times());
+    live.to().fail(e.why, live.attempts(), live.times());
 }
 
 void exchange::refuse_new()

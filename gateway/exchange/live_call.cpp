@@ -58,7 +58,7 @@ live_call::~live_call()
     auto r = record(now);
     with_.counted.ended(r);
     log_ended(r);
-    with_.book.leave(*this, std::move(r));
+    with_.book.leave(*this, r);
 }
 
 void live_call::queues(permit& p, const admission& at, instant until)

@@ -63,6 +63,14 @@ struct metrics::state {
     prometheus::Histogram& lag = histogram("event_loop_lag_seconds",
                                            "How late the event loop was for a timer.", short_times);
 
+    struct known_counter {
+        endpoint where;
+        outcome how;
+        std::string model;
+        prometheus::Counter* counter;
+    };
+    std::vector<known_counter> known;
+
     state()
     {
         for (auto reason : {"queue_full", "queue_timeout", "no_upstream", "draining"})
@@ -74,6 +82,19 @@ struct metrics::state {
             timeouts.Add({{"phase", p}});
         for (auto result : {"gone", "stuck", "failed"})
             unloads.Add({{"reason", "timeout"}, {"result", result}});
+    }
+
+    // Looked up once: a family's own look-up costs as much as the rest of a short call's telemetry.
+    prometheus::Counter& requests_of(const call_record& r)
+    {
+        for (auto& k : known)
+            if (k.where == r.where && k.how == r.how && k.model == r.model_label)
+                return *k.counter;
+        auto& c = requests.Add({{"endpoint", std::string(name(r.where))},
+                                {"model", r.model_label},
+                                {"outcome", std::string(word(r.how))}});
+        known.push_back({r.where, r.how, r.model_label, &c});
+        return c;
     }
 
     prometheus::Family<prometheus::Counter>& counter(const char* name, const char* help)
@@ -99,11 +120,7 @@ metrics::~metrics() = default;
 void metrics::ended(const call_record& r)
 {
     auto& s = *state_;
-    s.requests
-        .Add({{"endpoint", std::string(name(r.where))},
-              {"model", r.model_label},
-              {"outcome", std::string(word(r.how))}})
-        .Increment();
+    s.requests_of(r).Increment();
     bool counted = r.what == kind::generation || r.what == kind::embedding;
     if (!counted)
         return;
