@@ -35,6 +35,23 @@ std::shared_ptr<const session_rules> rules_of(std::shared_ptr<const config> sett
     return rules;
 }
 
+// What was asked for and cannot change while running: told, and kept as it was.
+std::vector<std::string> keep_fixed(const config& now, config& next)
+{
+    std::vector<std::string> notes;
+    auto keep = [&](auto& wanted, const auto& is, const char* place) {
+        if (wanted == is)
+            return;
+        wanted = is;
+        notes.push_back(std::string(place) + " changes with the next start");
+    };
+    keep(next.listen, now.listen, "listen");
+    keep(next.admin_listen, now.admin_listen, "admin.listen");
+    keep(next.upstreams.front().name, now.upstreams.front().name, "upstreams[0].name");
+    keep(next.upstreams.front().url, now.upstreams.front().url, "upstreams[0].url");
+    return notes;
+}
+
 std::vector<message_text> messages_of(const config& c)
 {
     std::vector<message_text> all;
@@ -51,9 +68,11 @@ turnstile::limits whole_gateway::limits_of(unsigned capacity) const
     return {capacity, q.max_waiting, q.max_waiting_per_client, q.max_wait};
 }
 
-whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config> settings)
+whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config> settings,
+                             std::function<parsed_config()> read_again)
     : io_(io),
       settings_(std::move(settings)),
+      read_again_(std::move(read_again)),
       rules_(rules_of(settings_)),
       memory_(settings_->limits.memory),
       names_(io),
@@ -72,13 +91,12 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
       admins_(io, memory_),
       queue_pages_(exchange_, site_, draining_),
       admin_pages_({exchange_, site_, counted_, queue_pages_, clients_, admins_, memory_, draining_,
-                    started_, [this] { return warnings(); }}),
+                    started_, [this] { return warnings(); }, [this] { return reload(); },
+                    [this] { drain(); }}),
       beat_now_(io)
 {
     exchange_.set_messages(messages_of(*settings_));
-    for (const auto& [name, m] : settings_->models)
-        for (auto* pool : {&generations_, &embeddings_})
-            pool->limit_model(canonical_model(name), m.max_concurrent);
+    apply_limits();
     health_.on_change([this](bool up) {
         generations_.open(up);
         embeddings_.open(up);
@@ -95,6 +113,47 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
 }
 
 whole_gateway::~whole_gateway() = default;
+
+void whole_gateway::apply_limits()
+{
+    const auto& up = settings_->upstreams.front();
+    generations_.set_limits(limits_of(up.max_concurrent));
+    embeddings_.set_limits(limits_of(up.max_concurrent_embeddings));
+    for (const auto& [name, m] : settings_->models)
+        for (auto* pool : {&generations_, &embeddings_})
+            pool->limit_model(canonical_model(name), m.max_concurrent);
+}
+
+reload_outcome whole_gateway::reload()
+{
+    reload_outcome outcome;
+    auto read = read_again_();
+    for (const auto& m : read.mistakes)
+        outcome.notes.push_back(m.place + ": " + m.text);
+    outcome.taken = read.mistakes.empty();
+    counted_.reloaded(outcome.taken);
+    if (!outcome.taken) {
+        for (const auto& n : outcome.notes)
+            log::error("the configuration was not taken", {{"mistake", n}});
+        return outcome;
+    }
+    outcome.notes = keep_fixed(*settings_, read.value);
+    // A limit that stands there no longer is none.
+    for (const auto& [name, m] : settings_->models)
+        if (read.value.models.count(name) == 0)
+            for (auto* pool : {&generations_, &embeddings_})
+                pool->limit_model(canonical_model(name), 0);
+    settings_ = std::make_shared<const config>(std::move(read.value));
+    rules_ = rules_of(settings_);
+    memory_.set_most(settings_->limits.memory);
+    exchange_.set_messages(messages_of(*settings_));
+    log::open(settings_->log.level, settings_->log.format);
+    apply_limits();
+    log::info("the configuration was read again", {{"notes", outcome.notes.size()}});
+    for (const auto& n : outcome.notes)
+        log::warn(n);
+    return outcome;
+}
 
 void whole_gateway::start()
 {

@@ -17,7 +17,10 @@ namespace gateway {
 class whole_gateway {
 public:
     // Throws std::runtime_error when it cannot listen.
-    whole_gateway(asio::io_context& io, std::shared_ptr<const config> settings);
+    // `read_again`: the configuration as it stands now in file, environment and flags, for a
+    // reload.
+    whole_gateway(asio::io_context& io, std::shared_ptr<const config> settings,
+                  std::function<parsed_config()> read_again);
     ~whole_gateway();
 
     // Everything begins; returns at once. What must be waited for runs in the io_context.
@@ -29,6 +32,10 @@ public:
     // Told once, when draining is over and nothing runs any more.
     void on_stopped(std::function<void()> f) { stopped_ = std::move(f); }
 
+    // Reads the configuration again: a good one holds for new calls, running ones are not touched;
+    // a bad one changes nothing. What cannot change while running is said.
+    reload_outcome reload();
+
     std::vector<std::string> addresses() const;
     std::string admin_address() const { return admin_->address(); }
     std::vector<std::string> warnings() const;
@@ -36,10 +43,12 @@ public:
 private:
     awaitable<void> beat();
     awaitable<void> leave();
+    void apply_limits();
     turnstile::limits limits_of(unsigned capacity) const;
 
     asio::io_context& io_;
     std::shared_ptr<const config> settings_;
+    std::function<parsed_config()> read_again_;
     std::shared_ptr<const session_rules> rules_;
     instant started_ = steady::now();
     bool draining_ = false;

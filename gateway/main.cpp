@@ -115,7 +115,10 @@ int serve(const arguments& a)
 
     asio::io_context io{1};
     try {
-        whole_gateway all(io, settings);
+        whole_gateway all(io, settings, [&a] {
+            std::string ignored;
+            return read_configuration(a, ignored);
+        });
         asio::signal_set signals(io, SIGTERM, SIGINT);
         std::function<void(error_code, int)> on_signal = [&](error_code ec, int) {
             if (ec)
@@ -129,13 +132,24 @@ int serve(const arguments& a)
             signals.async_wait(on_signal);
         };
         signals.async_wait(on_signal);
+        asio::signal_set hangups(io, SIGHUP);
+        std::function<void(error_code, int)> on_hangup = [&](error_code ec, int) {
+            if (ec)
+                return;
+            all.reload();
+            hangups.async_wait(on_hangup);
+        };
+        hangups.async_wait(on_hangup);
         all.start();
         log::info("serving", {{"version", GATEWAY_VERSION},
                               {"listen", joined(all.addresses())},
                               {"admin", all.admin_address()},
                               {"upstream", settings->upstreams.front().url}});
         log::flush();
-        all.on_stopped([&] { signals.cancel(); });
+        all.on_stopped([&] {
+            signals.cancel();
+            hangups.cancel();
+        });
         io.run();
     } catch (const std::exception& e) {
         log::error("cannot go on", {{"why", e.what()}});

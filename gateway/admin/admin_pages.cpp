@@ -28,20 +28,17 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
         co_await with_.queue.answer(r, to);
         co_return;
     }
-    bool cancels = path.starts_with("/calls/") && path.ends_with("/cancel");
+    bool controls = path == "/reload" || path == "/drain" ||
+                    (path.starts_with("/calls/") && path.ends_with("/cancel"));
     bool reads = path == "/metrics" || path == "/healthz" || path == "/readyz" || path == "/status";
-    if (!cancels && !reads) {
+    if (!controls && !reads) {
         fail(fault_code::not_found, "no such page");
-    } else if (cancels ? method != "POST" : method != "GET" && method != "HEAD") {
-        fail(fault_code::bad_method, cancels ? "use POST" : "use GET");
-    } else if (cancels && !may_control(r.who)) {
+    } else if (controls ? method != "POST" : method != "GET" && method != "HEAD") {
+        fail(fault_code::bad_method, controls ? "use POST" : "use GET");
+    } else if (controls && !may_control(r.who)) {
         fail(fault_code::forbidden, "this is for the gateway's own machine (a loopback peer)");
-    } else if (cancels) {
-        auto id = to_lower(path.substr(7, path.size() - 14));
-        if (with_.calls.cancel(id))
-            to.json(200, "{\"id\":" + json_quote(id) + ",\"cancelled\":true}");
-        else
-            fail(fault_code::not_found, "no call of this id is waiting or running");
+    } else if (controls) {
+        control(r, to);
     } else if (path == "/metrics") {
         to.whole(200, metrics_type, with_.counted.page(gauges()));
     } else if (path == "/healthz") {
@@ -55,6 +52,30 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
                                   : "no upstream is up\n");
     } else {
         to.json(200, status(r.head.query));
+    }
+}
+
+void admin_pages::control(const page_request& r, responder& to)
+{
+    const auto& path = r.head.path;
+    if (path == "/reload") {
+        auto outcome = with_.reload();
+        std::string notes;
+        for (const auto& n : outcome.notes)
+            notes.append(notes.empty() ? "" : ",").append(json_quote(n));
+        auto taken = outcome.taken ? "true" : "false";
+        to.json(outcome.taken ? 200 : 400,
+                "{\"reloaded\":" + std::string(taken) + ",\"notes\":[" + notes + "]}");
+    } else if (path == "/drain") {
+        to.json(202, "{\"draining\":true}");
+        with_.drain();
+    } else {
+        auto id = to_lower(path.substr(7, path.size() - 14));
+        if (with_.calls.cancel(id))
+            to.json(200, "{\"id\":" + json_quote(id) + ",\"cancelled\":true}");
+        else
+            to.fail({fault_code::not_found, "no call of this id is waiting or running",
+                     whose::client, retry::no, 0});
     }
 }
 

@@ -11,6 +11,12 @@
 
 namespace gateway {
 
+// What became of reading the configuration again.
+struct reload_outcome {
+    bool taken = false;
+    std::vector<std::string> notes;  // every mistake; or, when taken, what waits for a restart
+};
+
 class admin_pages : public pages {
 public:
     struct surroundings {
@@ -24,12 +30,15 @@ public:
         const bool& draining;
         instant started;
         std::function<std::vector<std::string>()> warnings;  // what an operator should know
+        std::function<reload_outcome()> reload;
+        std::function<void()> drain;
     };
     explicit admin_pages(surroundings s) : with_(std::move(s)) {}
 
     awaitable<void> answer(const page_request& r, responder& to) override;
 
 private:
+    void control(const page_request& r, responder& to);
     std::vector<gauge_family> gauges() const;
     std::string status(std::string_view query) const;
 

@@ -5,7 +5,22 @@
 #include "exchange/live_call.hpp"
 #include "exchange/route.hpp"
 
+#include <algorithm>
+
 namespace gateway {
+
+namespace {
+
+// In seconds, of which clients honour one to sixty (clients.md §1); while nobody knows, half of that.
+int retry_after(std::optional<duration> turn)
+{
+    if (!turn)
+        return 30;
+    auto whole = std::chrono::ceil<std::chrono::seconds>(*turn).count();
+    return static_cast<int>(std::clamp<std::int64_t>(whole, 1, 60));
+}
+
+}  // namespace
 
 exchange::exchange(asio::io_context& io, metrics& counted, site& upstream)
     : io_(io), counted_(counted), site_(upstream)
@@ -148,7 +163,7 @@ awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& a
         else
             refused = ending{outcome::refused,
                              {fault_code::queue_timeout, "it has waited for queue.max_wait",
-                              whose::ours, retry::elsewhere, 30},
+                              whose::ours, retry::elsewhere, retry_after(p.eta(steady::now()))},
                              0,
                              true};
         counted_.rejected(word(refused->why.code));

@@ -45,6 +45,9 @@ struct metrics::state {
     prometheus::Family<prometheus::Counter>& upstream_errors =
         counter("upstream_errors_total", "Attempts that failed at an upstream, by kind.");
 
+    prometheus::Family<prometheus::Counter>& reloads =
+        counter("config_reloads_total", "Times the configuration was read again.");
+
     prometheus::Histogram& queue_wait =
         histogram("queue_wait_seconds", "Time between a call's arrival and its permit.", whole);
     prometheus::Histogram& ttfb =
@@ -73,6 +76,8 @@ struct metrics::state {
 
     state()
     {
+        for (auto result : {"ok", "failed"})
+            reloads.Add({{"result", result}});
         for (auto reason : {"queue_full", "queue_timeout", "no_upstream", "draining"})
             rejected.Add({{"reason", reason}});
         for (auto p : {phase::waiting, phase::starting, phase::processing, phase::streaming,
@@ -174,6 +179,11 @@ void metrics::upstream_error(std::string_view upstream, std::string_view kind)
 void metrics::loop_lag(duration d)
 {
     state_->lag.Observe(seconds(d));
+}
+
+void metrics::reloaded(bool taken)
+{
+    state_->reloads.Add({{"result", taken ? "ok" : "failed"}}).Increment();
 }
 
 std::string metrics::page(const std::vector<gauge_family>& gauges) const

@@ -38,6 +38,7 @@ public:
     void unloaded(std::string_view reason, std::string_view result, duration took);
     void upstream_error(std::string_view upstream, std::string_view kind);
     void loop_lag(duration d);
+    void reloaded(bool taken);
 
     // The whole page, text format 0.0.4.
     std::string page(const std::vector<gauge_family>& gauges) const;
