@@ -25,7 +25,7 @@ std::vector<gauge_family> admin_pages::gauges() const
     gauge_family silence{
         "silence_seconds", "How long a model with calls out has been silent.", {}, false};
     bool others = false;
-    for (const auto& m : model_counts(with_.calls, at, now)) {
+    for (const auto& m : model_counts(at, now)) {
         auto name = label(m.name);
         if (name == "other" && std::exchange(others, true))
             continue;

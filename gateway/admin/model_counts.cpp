@@ -4,7 +4,7 @@
 
 namespace gateway {
 
-std::vector<model_count> model_counts(const exchange& calls, const site& at, instant now)
+std::vector<model_count> model_counts(const site& at, instant now)
 {
     std::map<std::string, model_count> all;
     for (auto& v : at.loaded.views(now)) {
@@ -15,9 +15,9 @@ std::vector<model_count> model_counts(const exchange& calls, const site& at, ins
         m.expires_at = v.expires_at;
         m.silence_s = v.silence_s;
     }
-    for (const auto& c : calls.book().live(now))
-        if (c.position)
-            all[c.model];
+    for (const auto* pool : {&at.generations, &at.embeddings})
+        for (const auto& name : pool->view().models_waited_for())
+            all[name];
     std::vector<model_count> list;
     for (auto& [name, m] : all) {
         m.name = name;

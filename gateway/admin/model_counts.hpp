@@ -22,6 +22,6 @@ struct model_count {
 };
 
 // Models that are loaded, or that a call runs or waits for.
-std::vector<model_count> model_counts(const exchange& calls, const site& at, instant now);
+std::vector<model_count> model_counts(const site& at, instant now);
 
 }  // namespace gateway

@@ -83,21 +83,21 @@ std::string queue_pages::queue() const
     const auto& e = site_.embeddings.view();
     std::size_t running = 0;
     json all = json::array();
-    for (const auto& m : model_counts(calls_, site_, now)) {
+    for (const auto& m : model_counts(site_, now)) {
         running += m.running;
         all.push_back({{"name", m.name},
                        {"loaded", m.loaded},
                        {"running", m.running},
                        {"waiting", m.waiting}});
     }
-    // For somebody who came now: what the last in the queue is told, or nothing to wait for.
+    // Until the last in the queue starts; nothing to wait for when a permit is free.
     std::optional<std::int64_t> eta;
-    bool free = g.waiting() == 0 && g.in_use() < g.capacity();
-    if (free)
+    if (g.waiting() != 0) {
+        if (auto until = g.eta_of_last(now))
+            eta = ms(*until);
+    } else if (g.in_use() < g.capacity()) {
         eta = 0;
-    for (const auto& c : calls_.book().live(now))
-        if (c.position && c.eta_ms && (!eta || *c.eta_ms > *eta))
-            eta = c.eta_ms;
+    }
     json j;
     j["waiting"] = g.waiting() + e.waiting();
     j["running"] = running;

@@ -54,7 +54,7 @@ std::string admin_pages::status(std::string_view query) const
     j["upstreams"] = json::array({up});
 
     j["models"] = json::array();
-    for (const auto& m : model_counts(with_.calls, at, now))
+    for (const auto& m : model_counts(at, now))
         j["models"].push_back(
             {{"name", m.name},
              {"upstream", at.name},

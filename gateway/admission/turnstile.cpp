@@ -342,6 +342,25 @@ std::optional<duration> turnstile::eta(ticket t, instant now) const
     return state_->until_place(state_->find_waiting(t), now);
 }
 
+std::optional<duration> turnstile::eta_of_last(instant now) const
+{
+    const guest* last = nullptr;
+    for (const auto* lane : state_->lanes.busy()) {
+        const auto* of_lane = lane->order.rbegin()->second;
+        if (!last || last->where < of_lane->where)
+            last = of_lane;
+    }
+    return state_->until_place(last, now);
+}
+
+std::vector<std::string> turnstile::models_waited_for() const
+{
+    std::vector<std::string> names;
+    for (const auto* lane : state_->lanes.busy())
+        names.push_back(*lane->name);
+    return names;
+}
+
 std::size_t turnstile::waiting() const
 {
     return state_->waiting.size();

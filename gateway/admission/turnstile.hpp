@@ -91,6 +91,11 @@ public:
     // blocked).
     std::optional<duration> eta(ticket t, instant now) const;
 
+    // The same for the one who stands last; nothing when nobody waits.
+    std::optional<duration> eta_of_last(instant now) const;
+    // The models that somebody waits for, in no order.
+    std::vector<std::string> models_waited_for() const;
+
     std::size_t waiting() const;
     std::size_t waiting(std::string_view model) const;
     std::size_t waiting_of_client(std::string_view client) const;

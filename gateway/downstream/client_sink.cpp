@@ -91,6 +91,8 @@ void client_sink::begin_fields(int status, std::string_view reason)
 void client_sink::end_fields(std::optional<std::uint64_t> length, bool no_body)
 {
     bool known = length.has_value();
+    if (call_.streamed != nullptr && !call_.streamed->complete())
+        manners_.keep_alive = false;  // an early answer: the rest of the upload is not read
     if (known)
         held_.append("Content-Length: ").append(std::to_string(*length)).append("\r\n");
     if (no_body || manners_.head_only) {

@@ -82,7 +82,7 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
     from.read_ahead(taking);
     while (taken && !decoder.done()) {
         if (from.ahead().empty()) {
-            if (from.left() != client_connection::leaving::no) {
+            if (from.left() != client_connection::leaving::no || from.closed()) {
                 taken = fault{fault_code::client_gone, "", whose::client, retry::no, 0};
                 break;
             }

@@ -5,10 +5,13 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 
+#include <fcntl.h>
 #include <netdb.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace gateway {
@@ -111,6 +114,26 @@ void listener::close()
         ::unlink(unix_path_.c_str());
 }
 
+// The last descriptors are not for clients: those who are here need connections upstream, and an
+// upstream that cannot be reached for want of one would look dead. The admin port may use them.
+bool listener::kept_back(int descriptor) const
+{
+    constexpr rlim_t most = 64;
+    rlimit now{};
+    if (host_.calls == nullptr || ::getrlimit(RLIMIT_NOFILE, &now) != 0)
+        return false;
+    return rlim_t(descriptor) >= now.rlim_cur - std::min(most, now.rlim_cur / 4);
+}
+
+bool listener::descriptor_free()
+{
+    int next = ::fcntl(acceptor_.native_handle(), F_DUPFD_CLOEXEC, 0);
+    if (next < 0)
+        return false;
+    ::close(next);
+    return !kept_back(next);
+}
+
 awaitable<void> listener::run()
 {
     auto warned_at = instant::min();
@@ -120,8 +143,11 @@ awaitable<void> listener::run()
         if (closing_)
             break;
         if (!ec) {
+            bool last = kept_back(socket.native_handle());
             spawn(host_.io, "session", serve_client(host_, std::move(socket), local_only_));
-            continue;
+            if (!last)
+                continue;
+            ec = asio::error::no_descriptors;
         }
         if (ec == asio::error::connection_aborted)
             continue;
@@ -132,8 +158,10 @@ awaitable<void> listener::run()
                       {{"why", ec.message()}, {"open", host_.open.size()}});
             warned_at = now;
         }
-        pause_.expires_after(100ms);
-        co_await pause_.async_wait(as_result);
+        do {
+            pause_.expires_after(100ms);
+            co_await pause_.async_wait(as_result);
+        } while (!closing_ && !descriptor_free());
     }
 }
 

@@ -27,6 +27,9 @@ public:
     bool local_only() const { return local_only_; }
 
 private:
+    bool kept_back(int descriptor) const;
+    bool descriptor_free();
+
     using protocol = asio::generic::stream_protocol;
     session_host& host_;
     std::string wanted_;

@@ -1,5 +1,6 @@
 #include "downstream/session.hpp"
 
+#include "async/alarm.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "downstream/client_sink.hpp"
@@ -78,12 +79,15 @@ private:
                 co_return false;
             }
             looked = bytes.size();
-            if (c_.left() != leaving::no || (host_.closing && !begun && bytes.empty()))
+            if (c_.left() != leaving::no || c_.closed() ||
+                (host_.closing && !begun && bytes.empty()))
                 co_return false;
             if (!begun && !bytes.empty()) {
                 begun = true;
                 deadline = steady::now() + limits.header_timeout;
             }
+            if (host_.closing)  // a head that is half there holds nobody up
+                deadline = std::min(deadline, host_.closing_since + 1s);
             if (steady::now() >= deadline) {
                 if (begun)
                     refuse({fault_code::bad_request,
@@ -130,11 +134,12 @@ private:
             refuse(*refused, how.words);
             co_return false;
         }
-        if (head_.expects_continue && body_comes)
+        bool held = how.what == kind::generation || how.what == kind::embedding;
+        bool too_large = held && head_.content_length.value_or(0) > settings().limits.body;
+        if (head_.expects_continue && body_comes && !too_large)
             c_.write("HTTP/1.1 100 Continue\r\n\r\n");
         if (how.what == kind::own || host_.calls == nullptr)
             co_return co_await page(who, std::move(id), keep);
-        bool held = how.what == kind::generation || how.what == kind::embedding;
         auto c = begin_call(head_, how, who, rules_->settings, std::move(id), host_.via);
         if (held)
             co_return co_await held_call(std::move(c), how, who, keep);
@@ -226,7 +231,21 @@ private:
 
     awaitable<bool> serve(call& c, client_sink& to)
     {
+        // Information is given to a client that has half-closed too; but most such have simply
+        // gone, and with a silent upstream nothing would ever tell.
+        auto written = c_.written();
+        std::function<void()> look;
+        alarm patience(host_.io, [&look] { look(); });
+        look = [&] {
+            if (c_.left() == leaving::finished && c_.written() == written)
+                to.ending().request(stop_reason::client_gone, c_.left_at());
+            written = c_.written();
+            patience.set(steady::now() + 5s);
+        };
+        if (c.what == kind::information)
+            patience.set(steady::now() + 5s);
         co_await host_.calls->serve(c, to);
+        patience.clear();
         if (to.was_cut()) {
             // The error and the end of the connection must not be seen together: clients that do
             // drop the text (clients.md §0.7).

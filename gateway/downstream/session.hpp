@@ -36,6 +36,7 @@ struct session_host {
     pages* own = nullptr;      // /gateway/… on the public port, everything on the admin port
     std::string via;           // the pseudonym of this process in Via
     bool closing = false;      // draining: no further request is read
+    instant closing_since{};
     gate inside;
     std::unordered_set<client_connection*> open;
     std::uint64_t served = 0;  // requests
@@ -47,6 +48,7 @@ struct session_host {
     void close_idle()
     {
         closing = true;
+        closing_since = steady::now();
         for (auto* c : open)
             c->wake();
     }

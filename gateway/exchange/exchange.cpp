@@ -11,7 +11,8 @@ namespace gateway {
 
 namespace {
 
-// In seconds, of which clients honour one to sixty (clients.md §1); while nobody knows, half of that.
+// In seconds, of which clients honour one to sixty (clients.md §1); while nobody knows, half of
+// that.
 int retry_after(std::optional<duration> turn)
 {
     if (!turn)
@@ -202,6 +203,8 @@ void exchange::finish(live_call& live, const ending& e)
         return;
     if (an_attempt && e.how != outcome::cancelled)
         counted_.upstream_error(site_.name, word(e.how));
+    if (!live.to().at().head_committed)
+        live.refused(http_status(e.why.code, live.what().words));
     live.to().fail(e.why, live.attempts(), live.times());
 }
 

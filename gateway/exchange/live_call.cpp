@@ -69,6 +69,7 @@ void live_call::queues(permit& p, const admission& at, instant until)
     gives_up_ = until;
     if (!queued_)
         queued_ = now;
+    started_.reset();  // put back: nothing of it was done
     phase_ = phase::waiting;
     courtesy_.queued(now);
     beat();
@@ -250,7 +251,11 @@ queue_status live_call::status(instant now) const
     s.waited_ms = ms(now - call_.arrived);
     s.model = call_.facts.model;
     s.request_id = call_.id;
-    s.message = queue_message(with_.messages, call_.languages, s.position, s.waited_ms / 1000);
+    // Who has left the queue has no number in it any more; the configured text is about one.
+    static const std::vector<message_text> at_work{{"en", "Your turn has come ({seconds}s)"},
+                                                   {"de", "Du bist an der Reihe ({seconds}s)"}};
+    s.message = queue_message(s.position == 0 ? at_work : with_.messages, call_.languages,
+                              s.position, s.waited_ms / 1000);
     return s;
 }
 

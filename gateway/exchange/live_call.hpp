@@ -50,10 +50,11 @@ public:
         if (permit_ != nullptr)
             permit_->give_up();
     }
-    void starts();                                // it has its permit
-    void sent();                                  // its bytes are on the upstream's wire
-    void answered(int status);                    // the upstream's head is there
-    void passes(std::size_t bytes, instant now);  // a piece of the answer
+    void starts();                                  // it has its permit
+    void sent();                                    // its bytes are on the upstream's wire
+    void answered(int status);                      // the upstream's head is there
+    void refused(int status) { status_ = status; }  // ours, before any head
+    void passes(std::size_t bytes, instant now);    // a piece of the answer
     void ends(outcome how) { how_ = how; }
     void used(usage u) { usage_ = u; }
     void labelled(bool listed) { listed_ = listed; }

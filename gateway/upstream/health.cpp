@@ -18,8 +18,7 @@ awaitable<void> upstream_health::watch(std::function<duration()> every,
                                        std::function<duration()> timeout)
 {
     while (!closing_) {
-        auto answer =
-            co_await ask(io_, pool_, "GET", "/api/version", "", timeout(), &asking_);
+        auto answer = co_await ask(io_, pool_, "GET", "/api/version", "", timeout(), &asking_);
         if (closing_)
             break;
         // Any answer shows that a server lives there; only 5xx and silence say that it does not

@@ -344,3 +344,23 @@ TEST_CASE("ten thousand waiting visitors are cheap to ask about and to let go")
     CHECK(t.waiting() == 0);
     CHECK(std::chrono::steady_clock::now() - begin < 20s);
 }
+
+TEST_CASE("the estimate of the last in line is that of the visitor with the highest position")
+{
+    auto t = with_average({1, 100, 100, {}}, {{"a", 10s}, {"b", 20s}});
+    CHECK_FALSE(t.eta_of_last(zero));
+    t.arrive(of("runs", "a"), zero);
+    CHECK_FALSE(t.eta_of_last(zero));
+    CHECK(t.models_waited_for().empty());
+    std::vector<turnstile::ticket> waiting;
+    for (int n = 0; n < 12; ++n)
+        waiting.push_back(t.arrive(of(std::to_string(n % 5), n % 3 ? "a" : "b"), zero).id);
+    auto last = *std::max_element(waiting.begin(), waiting.end(), [&](auto one, auto other) {
+        return t.position(one) < t.position(other);
+    });
+    REQUIRE(t.position(last) == 12);
+    CHECK(t.eta_of_last(zero) == t.eta(last, zero));
+    auto models = t.models_waited_for();
+    std::sort(models.begin(), models.end());
+    CHECK(models == std::vector<std::string>{"a", "b"});
+}

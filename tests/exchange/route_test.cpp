@@ -1,4 +1,4 @@
-// Who needs a permit.
+// Who needs a permit, and how many: the table of ways a call can go.
 #include "exchange/route.hpp"
 
 #include "catch.hpp"

@@ -23,6 +23,8 @@ def words_of(kind):
 def call_to(kind, text, model="llama3", **more):
     """(target, body) of a generation or an embedding."""
     if kind not in EMBEDDINGS:
+        if kind == "messages":
+            more = {"max_tokens": 3, **more}  # it must say how many, and gets as many
         return call_of(kind, model, prompt=text, **more)
     return EMBEDDINGS[kind], {"model": model, "prompt" if kind == "embeddings" else "input": text, **more}
 

@@ -1,5 +1,6 @@
 """SPEC §5: who gets a permit, when, and who is refused."""
 
+import re
 import time
 
 import pytest
@@ -41,7 +42,7 @@ def refusal(client, code):
 
 
 def test_ten_parallel_generations_against_three_slots_all_complete(simulate, serve):
-    simulator = simulate("llama3,load=0s,prompt=20ms,rate=60,tokens=12")
+    simulator = simulate("llama3,load=0s,prompt=20ms,rate=60,tokens=30")
     gateway = serve(simulator, {"upstream": {"max_concurrent": 3}, "queue": {"status_interval": "100ms"}})
     with Calls(gateway) as calls:
         clients = [calls.sent("chat" if n % 2 else "chat_completions", f"call-{n}", EVENTS) for n in range(10)]
@@ -75,14 +76,10 @@ def test_a_permit_is_held_until_the_last_byte(one_slot):
     with Calls(gateway) as calls:
         first = calls.sent("chat", "call-first", model="slow")
         first.piece()
-        second = calls.queued("chat", "call-second")
-        first.finish()
-        assert whole(second)
-    begun = {r["body"].count("call-second"): r["at_ms"] for r in simulator.requests("/api/chat")}
-    last_token_at, first_token_at = first.answer.pieces[-1][0], first.answer.pieces[0][0]
-    assert begun[1] / 1000 > first_token_at + 0.2  # seven tokens later, at twenty a second
-    assert begun[1] / 1000 > last_token_at - 0.02
-    assert simulator.stats()["peak"] == 1
+        second = calls.queued("chat", "call-second", model="slow")
+        assert whole(first) and whole(second)
+    assert simulator.stats()["models"]["slow:latest"]["peak_in_flight"] == 1
+    assert order(simulator) == ["first", "second"]
 
 
 def test_a_permit_comes_back_when_its_call_is_aborted(one_slot):
@@ -102,7 +99,7 @@ def test_one_client_is_served_in_the_order_it_came(one_slot):
     with Calls(gateway) as calls:
         calls.hold()
         names = [f"{n:02}" for n in range(12)]
-        clients = [calls.queued("generate" if n % 3 else "chat_completions", f"call-{name}") for n, name in enumerate(names)]
+        clients = [calls.queued(("generate", "messages")[n % 2], f"call-{name}") for n, name in enumerate(names)]
         calls.let_go()
         assert all(whole(client) for client in clients)
     assert order(simulator) == names
@@ -157,35 +154,52 @@ def test_max_waiting_per_client_is_that_many_and_no_more(one_slot):
         refusal(calls.sent("chat_completions", "call-x", user("d")), "queue_full")  # six wait
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
-def test_a_finite_max_wait_refuses_on_arrival_when_the_estimate_is_longer(one_slot, kind):
-    gateway, _ = one_slot({"queue": {"max_wait": "3s", "grace": "10s"}}, "slow,load=0s,prompt=700ms,rate=0,tokens=1")
+def test_a_finite_max_wait_refuses_on_arrival_when_the_estimate_is_longer(one_slot):
+    gateway, simulator = one_slot(
+        {"queue": {"max_wait": "2800ms", "grace": "10s"}}, "slow,load=0s,prompt=1s,rate=0,tokens=1"
+    )
     with Calls(gateway) as calls:
         assert whole(calls.sent("chat", "how long it takes", model="slow"))
-        calls.sent("chat", "runs", model="slow")
-        gateway.until_running(1)
-        waiting = [calls.sent("chat", f"call-{n}", model="slow") for n in range(3)]
-        gateway.until_waiting(3)
-        for n in range(20):  # the estimate grows with the queue, until somebody is refused
-            client = calls.sent(kind, f"call-{n}", model="slow")
-            if not eventually(lambda: gateway.queue()["waiting"] > 3 + n, within=0.5):
-                break
-        began = time.monotonic()
-        retry_after = refusal(client, "queue_timeout")
-        assert time.monotonic() - began < 1 and retry_after <= 15
-        assert all(whole(client) for client in waiting)
+        simulator.set_model("slow", prompt_ms=3600_000)  # from here on nothing moves
+        calls.hold(model="slow")
+        # It outlasts the average: the estimate is a tenth of that for it, and the whole for each that waits.
+        assert eventually(lambda: gateway.status()["calls"][0]["age_s"] > 1.5, within=5, step=0.05)
+        for n in range(3):
+            calls.queued("chat", f"call-{n}", model="slow")
+        for kind in ONE_OF_EACH:
+            for stream in (True, False):
+                client = calls.sent(kind, "call-late", model="slow", stream=stream)
+                assert refusal(client, "queue_timeout") <= 5
+        assert gateway.queue()["waiting"] == 3
 
 
 @pytest.mark.parametrize("kind", STREAMS)
 def test_a_finite_max_wait_refuses_with_the_true_status_after_waiting(one_slot, kind):
-    gateway, simulator = one_slot({"queue": {"max_wait": "300ms"}})
+    gateway, simulator = one_slot({"queue": {"max_wait": "300ms", "grace": "10s"}})
     with Calls(gateway) as calls:
         calls.hold()
         began = time.monotonic()
-        refusal(calls.queued(kind, "call-x"), "queue_timeout")
+        client = calls.sent(kind, "call-x")
+        refusal(client, "queue_timeout")
         assert time.monotonic() - began > 0.29
+        queued = re.match(r"queue;dur=([\d.]+), ", client.answer.get("Server-Timing"))
+        assert 290 < float(queued[1]) < 5000
         assert gateway.queue()["waiting"] == 0
     assert order(simulator) == []
+
+
+def test_the_retry_after_of_who_has_waited_too_long_is_from_the_real_queue(one_slot):
+    gateway, simulator = one_slot(
+        {"queue": {"max_wait": "400ms", "grace": "10s"}}, "slow,load=0s,prompt=300ms,rate=0,tokens=1"
+    )
+    with Calls(gateway) as calls:
+        calls.hold()
+        assert refusal(calls.sent("chat", "call-x", model="slow"), "queue_timeout") == 30  # nobody knows
+        calls.let_go()
+        assert whole(calls.sent("chat", "how long it takes", model="slow"))
+        simulator.set_model("slow", prompt_ms=3600_000)
+        calls.hold(model="slow")
+        assert refusal(calls.sent("chat", "call-x", model="slow"), "queue_timeout") == 1
 
 
 @pytest.mark.parametrize("kind", STREAMS)
@@ -193,7 +207,7 @@ def test_a_refusal_after_the_head_is_told_in_band_and_never_ends_cleanly(one_slo
     gateway, _ = one_slot({"queue": {"max_wait": "400ms", "grace": "100ms"}})
     with Calls(gateway) as calls:
         calls.hold()
-        answer = calls.queued(kind, "call-x").finish()
+        answer = calls.sent(kind, "call-x").finish()
     assert answer.status == 200 and not answer.complete and not looks_complete(kind, answer)
     error = error_in(kind, answer)
     assert error["code"] == "queue_timeout" and error["http_status"] == REFUSED[dialect_of(kind)]
@@ -216,17 +230,14 @@ def test_an_estimate_is_null_until_there_is_one_and_then_sensible(one_slot):
 
 
 def test_a_model_s_own_limit_holds_and_others_pass(one_slot):
-    gateway, simulator = one_slot(
-        {"models": {"slow": {"max_concurrent": 1}}}, "slow,load=0s,prompt=100ms,rate=0,tokens=1", max_concurrent=3
-    )
+    gateway, simulator = one_slot({"models": {"holder": {"max_concurrent": 1}}}, max_concurrent=3)
     with Calls(gateway) as calls:
-        slow = [calls.sent("chat", f"call-{n}", model="slow") for n in range(4)]
-        eventually(lambda: gateway.queue()["waiting"] >= 1)
-        assert whole(calls.sent("chat", "call-quick"))
-        assert all(whole(client) for client in slow)
-    models = simulator.stats()["models"]
-    assert models["slow:latest"]["peak_in_flight"] == 1
-    assert order(simulator).index("quick") < 4
+        calls.hold()
+        calls.queued("chat", "call-x", model="holder")
+        for n in range(3):
+            assert whole(calls.sent("chat", f"call-{n}"))
+        assert gateway.queue()["waiting"] == 1
+        assert simulator.stats()["models"]["holder:latest"]["peak_in_flight"] == 1
 
 
 def test_embeddings_have_a_pool_of_their_own(one_slot):
@@ -241,10 +252,10 @@ def test_embeddings_have_a_pool_of_their_own(one_slot):
 
 @pytest.mark.parametrize("inputs, at_once", [(1, 2), (2, 1), (5, 1)])
 def test_an_embedding_of_n_inputs_counts_as_n_but_not_more_than_the_pool(one_slot, inputs, at_once):
-    gateway, simulator = one_slot(None, "embeds,embedding,dim=4,load=0s,prompt=40ms", max_concurrent_embeddings=2)
+    gateway, simulator = one_slot(None, "embeds,embedding,dim=4,load=0s,prompt=80ms", max_concurrent_embeddings=2)
     with Calls(gateway) as calls:
         texts = [f"text {n}" for n in range(inputs)]
-        for client in [calls.sent("embed", "", model="embeds", input=texts) for _ in range(6)]:
+        for client in [calls.sent("embed", "", model="embeds", input=texts) for _ in range(3)]:
             answer = client.finish()
             assert answer.status == 200 and len(answer.json()["embeddings"]) == inputs
     assert simulator.stats()["models"]["embeds:latest"]["peak_in_flight"] == at_once
@@ -256,11 +267,11 @@ def test_a_client_that_leaves_while_queued_frees_its_place(one_slot, how):
     with Calls(gateway) as calls:
         calls.hold()
         calls.queued("chat", "call-gone", user("a")).leave(how)
-        gateway.until_waiting(0, within=0.5)
+        gateway.until_waiting(0, within=2)
         told = calls.queued("chat", "call-gone", user("a"))
         told.piece()  # its head is out, and a heartbeat
         told.leave(how)
-        gateway.until_waiting(0, within=0.5)
+        gateway.until_waiting(0, within=2)
         stays = calls.queued("chat", "call-stays", user("a"))
         calls.let_go()
         assert whole(stays)

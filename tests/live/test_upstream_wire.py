@@ -1,0 +1,220 @@
+"""What upstreams do on the wire that is strange but not wrong, or wrong in a way that only framing shows: pieces of one
+byte, bytes behind the answer, connections closed between two calls, bodies cut short."""
+
+import json
+
+import pytest
+
+from dialects import STREAMS, call_of, error_in, error_of, looks_complete
+from harness import eventually
+from scripted import CLOSE, HANG, KEEP, RESET, Scripted, whole
+
+FINAL = {"model": "llama3", "response": "", "done": True, "done_reason": "stop"}
+LINES = [json.dumps({"model": "llama3", "response": w, "done": False}) + "\n" for w in ("ein", " schöner", " Gruß")]
+NDJSON = "".join(LINES).encode()
+DONE = (json.dumps(FINAL) + "\n").encode()
+WHOLE = {"model": "llama3", "response": "ein schöner Gruß", "done": True}
+
+
+def chunked(*pieces, end=True, head="HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"):
+    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + body + (b"0\r\n\r\n" if end else b"")
+
+
+@pytest.fixture
+def behind(serve):
+    """behind(upstream, config) → a gateway in front of a scripted upstream."""
+
+    def start(upstream, config=None):
+        gateway = serve(upstream.url, config)
+        gateway.serves = None
+        return gateway
+
+    return start
+
+
+# --- strange but right ---
+
+
+@pytest.mark.parametrize("fault", [{"kind": "split", "size": 1}, {"kind": "split", "size": 7}, {"kind": "slow", "ms": 1}])
+def test_pieces_through_the_middle_of_a_character_come_out_byte_for_byte(serve, simulate, fault):
+    simulator = simulate("llama3,load=0s,prompt=0s,rate=0,tokens=8", flags=["--fixed-time"])
+    gateway = serve(simulator)
+    kinds = list(STREAMS) if fault["kind"] == "split" else ["generate"]
+    for kind in kinds:
+        for stream in (True, False):
+            call = call_of(kind, stream=stream, prompt="schöne Grüße 🦙", max_tokens=8)
+            direct = simulator.post(*call)
+            simulator.fault(count=1, **fault)
+            through = gateway.post(*call)
+            assert through.status == 200 and through.complete
+            if kind in ("generate", "chat"):
+                assert through.body == direct.body
+            else:  # their ids are random
+                assert len(through.body) == len(direct.body) or kind in ("responses", "messages", "chat_completions")
+                assert not stream or looks_complete(kind, through)
+            through.body.decode()
+
+
+@pytest.mark.parametrize("fault", ["extra_after", "close_after"])
+def test_a_connection_with_bytes_behind_its_answer_or_a_fin_is_not_used_again(pair, fault):
+    gateway, simulator = pair
+    for _ in range(5):
+        simulator.fault(fault, count=1)
+        answer = gateway.post(*call_of("generate"))
+        assert answer.complete and answer.lines()[-1]["done"]
+        after = gateway.post(*call_of("generate", stream=False))
+        assert after.status == 200 and after.json()["done"], after.raw
+    used = [r["connection"] for r in simulator.requests("/api/generate")]
+    assert all(used[i] != used[i + 1] for i in range(0, 10, 2)), used
+    assert gateway.metrics().value("upstream_errors_total") == 0
+
+
+def test_interim_answers_before_the_answer_are_swallowed(behind):
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    with Scripted((interim + whole(WHOLE), KEEP)) as upstream:
+        answer = behind(upstream).post(*call_of("generate", stream=False))
+        assert answer.status == 200 and answer.json() == WHOLE and not answer.interim and not answer.get("Link")
+
+
+def test_trailers_are_not_passed_on(behind):
+    text = chunked(NDJSON, DONE, end=False) + b"0\r\nSet-Cookie: evil=1\r\nX-More: yes\r\n\r\n"
+    with Scripted((text, KEEP)) as upstream:
+        answer = behind(upstream).post(*call_of("generate"))
+        assert answer.complete and answer.body == NDJSON + DONE and b"evil" not in answer.raw
+
+
+def test_a_line_of_eight_megabytes_passes(behind):
+    final = json.dumps({**FINAL, "context": [12345] * 1_300_000}).encode() + b"\n"
+    with Scripted((chunked(NDJSON, final), KEEP)) as upstream:
+        answer = behind(upstream, {"limits": {"client_buffer": "16MiB"}}).post(*call_of("generate"))
+        assert answer.complete and answer.body == NDJSON + final
+
+
+# --- a connection closed between two calls ---
+
+
+@pytest.mark.parametrize("then", [CLOSE, RESET])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_call_on_a_connection_that_had_been_closed_is_tried_once_more(behind, then, stream):
+    """The second call meets a connection that ends as soon as the call is there; the third attempt is answered."""
+    good = chunked(NDJSON, DONE) if stream else whole(WHOLE)
+    with Scripted((good, KEEP), (b"", then), (good, KEEP)) as upstream:
+        gateway = behind(upstream)
+        call = call_of("generate", stream=stream)
+        assert gateway.post(*call).complete
+        answer = gateway.post(*call)
+        assert answer.status == 200 and answer.complete, answer.raw
+        numbers = [number for number, *_ in upstream.calls]
+        assert len(numbers) == 3 and numbers[1] != numbers[2]
+        assert "outcome=ok" in answer.get("X-Gateway-Attempts")
+
+
+def test_it_is_tried_once_more_and_not_twice(behind):
+    with Scripted((whole(WHOLE), KEEP), (b"", CLOSE)) as upstream:
+        gateway = behind(upstream)
+        call = call_of("generate", stream=False)
+        assert gateway.post(*call).status == 200
+        answer = gateway.post(*call)
+        assert answer.status == 502 and answer.json()["code"] == "upstream_failed"
+        assert len(upstream.calls) == 3
+
+
+def test_a_call_that_fails_on_a_fresh_connection_is_not_tried_again(behind):
+    with Scripted((b"", CLOSE)) as upstream:
+        gateway = behind(upstream)
+        gateway.base += 1
+        # Two at once: at most one of them finds a connection that was used before.
+        clients = [gateway.client().request("POST", *call_of("generate", stream=False)) for _ in range(8)]
+        for client in clients:
+            assert client.finish().status == 502
+            client.socket.close()
+        assert len(upstream.calls) < 16
+
+
+def test_a_call_whose_answer_had_begun_is_not_tried_again(behind):
+    with Scripted((whole(WHOLE), KEEP), (b"HTTP/1.1 200 OK\r\nContent-Ty", CLOSE), (whole(WHOLE), KEEP)) as upstream:
+        gateway = behind(upstream)
+        call = call_of("generate", stream=False)
+        assert gateway.post(*call).status == 200
+        assert gateway.post(*call).status == 502
+        assert len(upstream.calls) == 2
+
+
+# --- broken ---
+
+BROKEN_HEADS = {
+    "ssh banner": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "binary": bytes(range(256)) * 8 + b"\r\n\r\n",
+    "HTTP/2": b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    "status 099": b"HTTP/1.1 099 Odd\r\nContent-Length: 2\r\n\r\n{}",
+    "status 999": b"HTTP/1.1 999 Odd\r\nContent-Length: 2\r\n\r\n{}",
+    "switching": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    "a coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "bad length": b"HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\n{}",
+    "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}\r\n\r\n",
+    "endless head": b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 40000,
+    "no head": b"{}",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_HEADS)
+def test_a_head_that_is_none_is_502_and_its_connection_is_closed(behind, name):
+    with Scripted((BROKEN_HEADS[name], CLOSE if name == "no head" else HANG)) as upstream:
+        gateway = behind(upstream)
+        answer = gateway.post(*call_of("generate"))
+        assert answer.status == 502 and answer.json()["code"] == "upstream_failed", answer.raw
+        assert gateway.pooled() <= 1  # what it asks for itself
+
+
+CUT_BODIES = {
+    # name: (bytes, is it to be taken for a stream)
+    "length, cut": (whole(WHOLE)[:-10], False),
+    "chunks, cut in a chunk": (chunked(NDJSON, DONE, end=False)[:-30], True),
+    "chunks, no last chunk": (chunked(NDJSON, end=False), True),
+    "chunks, clean end, no final record": (chunked(NDJSON), True),
+    "until close, cut in a line": (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n" + NDJSON[:-20], True),
+    "until close, no final record": (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n" + NDJSON, True),
+    "until close, half an object": (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b'{"response":"a', False),
+    "final record, cut": (chunked(NDJSON, DONE[:-9], end=False), True),
+}
+
+
+@pytest.mark.parametrize("then", [CLOSE, RESET])
+@pytest.mark.parametrize("name", CUT_BODIES)
+def test_a_body_that_is_cut_never_looks_complete(behind, name, then):
+    text, stream = CUT_BODIES[name]
+    with Scripted((text, then)) as upstream:
+        gateway = behind(upstream)
+        answer = gateway.post(*call_of("generate", stream=stream))
+        if answer.status == 502:  # the reset was quicker than the head
+            assert then == RESET and error_of("generate", answer.json())
+            return
+        assert answer.status == 200 and not answer.complete and answer.ended == "eof", answer.raw
+        if stream:
+            error = error_in("generate", answer)
+            assert error["http_status"] == 502 and error["attempts"][0]["outcome"] == "truncated"
+        assert not stream or not looks_complete("generate", answer)
+        assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "truncated")
+
+
+def test_a_whole_answer_bounded_by_the_connections_end_is_whole(behind):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n\r\n"
+    one = head % b"application/json" + json.dumps(WHOLE).encode()
+    many = head % b"application/x-ndjson" + NDJSON + DONE
+    with Scripted((one, CLOSE), (many, CLOSE)) as upstream:
+        gateway = behind(upstream)
+        assert gateway.post(*call_of("generate", stream=False)).json() == WHOLE
+        answer = gateway.post(*call_of("generate"))
+        assert answer.complete and answer.body == NDJSON + DONE
+
+
+def test_an_end_marker_whose_last_chunk_never_comes_is_a_whole_answer(behind):
+    with Scripted((chunked(NDJSON, DONE, end=False), HANG)) as upstream:
+        gateway = behind(upstream)
+        answer = gateway.post(*call_of("generate"))
+        assert answer.complete and answer.body == NDJSON + DONE
+        gateway.until_running(0)
+        assert gateway.status()["recent"][0]["outcome"] == "ok"
