@@ -106,6 +106,17 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
     clients_.via = admins_.via = "ollama-gateway-" + random_id().substr(0, 12);
     clients_.calls = &exchange_;
     clients_.own = &queue_pages_;
+    clients_.refused = [this](const refusal_note& n) {
+        call_record r;
+        r.id = n.id;
+        r.client = n.client;
+        r.where = n.where;
+        r.model_label = "other";
+        r.how = outcome::refused;
+        r.status = n.status;
+        counted_.ended(r);
+        log_ended(r);
+    };
     admins_.own = &admin_pages_;
     for (const auto& address : settings_->listen)
         listeners_.push_back(std::make_unique<listener>(clients_, address));
@@ -226,6 +237,12 @@ void whole_gateway::drain()
     if (std::exchange(draining_, true))
         return;
     spawn(io_, "drain", leave());
+}
+
+void whole_gateway::cut_all()
+{
+    for (auto* c : clients_.open)
+        c->reset();
 }
 
 awaitable<void> whole_gateway::leave()

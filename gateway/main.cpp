@@ -10,6 +10,7 @@
 #include <boost/asio/signal_set.hpp>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -52,7 +53,7 @@ parsed_config read_configuration(const arguments& a, std::string& file)
         std::ifstream in(file, std::ios::binary);
         std::ostringstream all;
         all << in.rdbuf();
-        if (!in) {
+        if (!in || std::filesystem::is_directory(file)) {
             bad.mistakes.push_back({file, "cannot be read"});
             return bad;
         }
@@ -124,6 +125,7 @@ int serve(const arguments& a)
             if (ec)
                 return;
             if (all.draining()) {
+                all.cut_all();
                 log::warn("a second signal: ending at once");
                 log::flush();
                 std::_Exit(failed);

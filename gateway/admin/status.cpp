@@ -86,9 +86,10 @@ std::string admin_pages::status(std::string_view query) const
 
     constexpr std::size_t most_recent = 100;
     auto limit = parse_uint(parameter(query, "recent_limit"), most_recent).value_or(20);
-    auto recent = with_.calls.book().recent(limit, parameter(query, "recent_cursor"));
+    auto cursor = parse_uint(parameter(query, "recent_cursor")).value_or(0);
+    auto recent = with_.calls.book().recent(limit, cursor);
     j["recent"] = json::array();
-    for (const auto* r : recent)
+    for (const auto* r : recent.calls)
         j["recent"].push_back(
             {{"id", r->id},
              {"client", r->client},
@@ -102,8 +103,7 @@ std::string admin_pages::status(std::string_view query) const
              {"total_ms", r->total_us / 1000},
              {"finished_at", r->finished_at},
              {"attempts", attempts_of(r->attempts)}});
-    j["recent_cursor"] =
-        recent.size() == limit && limit != 0 ? json(recent.back()->id) : json(nullptr);
+    j["recent_cursor"] = recent.cursor != 0 ? json(std::to_string(recent.cursor)) : json(nullptr);
 
     j["unloads"] = json::array();
     for (auto u = at.loaded.unloads().rbegin(); u != at.loaded.unloads().rend(); ++u)

@@ -276,6 +276,8 @@ void client_sink::fail(const fault& f, const std::vector<attempt>& tried, const 
         cut();
         return;
     }
+    if (f.code == fault_code::draining)
+        manners_.keep_alive = false;
     begin_fields(http_status(f.code, call_.words), {});
     auto text = error_body(f, call_.words, tried);
     held_ += call_.words == dialect::native ? "Content-Type: application/json; charset=utf-8\r\n"

@@ -86,6 +86,11 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
                 taken = fault{fault_code::client_gone, "", whose::client, retry::no, 0};
                 break;
             }
+            if (bounds.closing) {
+                taken = fault{fault_code::draining, "the gateway is stopping", whose::ours,
+                              retry::elsewhere, 5};
+                break;
+            }
             // So slow that it can only be an attack or a dead link: patience, then a least rate.
             auto allowed = bounds.patience;
             if (bounds.rate != 0)

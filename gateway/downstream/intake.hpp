@@ -30,9 +30,10 @@ private:
 };
 
 struct body_bounds {
-    std::uint64_t most;  // limits.body
-    duration patience;   // before a rate is asked for
-    std::uint64_t rate;  // bytes a second, at least; 0: any
+    std::uint64_t most;   // limits.body
+    duration patience;    // before a rate is asked for
+    std::uint64_t rate;   // bytes a second, at least; 0: any
+    const bool& closing;  // the gateway is stopping: what has not come yet need not come
 };
 
 // Takes a whole body into `to`, its memory into `share`. Faults: too_large, overloaded, bad_request

@@ -28,6 +28,9 @@ asio::generic::stream_protocol::endpoint generic(const void* address, std::size_
 // A socket file that nobody listens on any more is in the way of nobody.
 void remove_stale(const std::string& path)
 {
+    struct stat found {};
+    if (::lstat(path.c_str(), &found) != 0 || !S_ISSOCK(found.st_mode))
+        return;  // somebody's file: binding says that it is in the way
     asio::io_context io;
     asio::local::stream_protocol::socket probe(io);
     error_code ec;

@@ -101,14 +101,21 @@ private:
     }
 
     // An answer after which the connection cannot be trusted any more.
-    void refuse(const fault& f, dialect d)
+    void refuse(const fault& f, dialect d, endpoint where = endpoint::other)
     {
         responder::manners m;
         m.keep_alive = false;
         m.id = random_id();
         m.extra_fields = cors_fields_;
+        note({m.id, c_.peer_address(), where, http_status(f.code, d), word(f.code)});
         responder to(c_, std::move(m));
         to.fail(f, d);
+    }
+
+    void note(const refusal_note& n)
+    {
+        if (host_.refused)
+            host_.refused(n);
     }
 
     // True when the connection may carry another.
@@ -131,7 +138,7 @@ private:
             co_return keep && !body_comes;
         }
         if (refused) {
-            refuse(*refused, how.words);
+            refuse(*refused, how.words, how.where);
             co_return false;
         }
         bool held = how.what == kind::generation || how.what == kind::embedding;
@@ -208,6 +215,8 @@ private:
             co_return false;
         client_sink to(c_, c, {head_.http_1_0, keep, false, cors_fields_});
         if (!taken) {
+            note({c.id, c.client, c.where, http_status(taken.error().code, c.words),
+                  word(taken.error().code)});
             to.fail(taken.error(), {}, {});
             co_return keep;
         }
@@ -264,7 +273,7 @@ private:
 
     body_bounds bounds(std::uint64_t most) const
     {
-        return {most, settings().limits.header_timeout, settings().limits.body_rate};
+        return {most, settings().limits.header_timeout, settings().limits.body_rate, host_.closing};
     }
 
     // What has been written has been taken; false when the client does not take it.

@@ -27,6 +27,14 @@ struct session_rules {
     std::vector<std::string> hosts;  // the configured ones and this machine's own name
 };
 
+struct refusal_note {
+    std::string id;
+    std::string client;
+    endpoint where = endpoint::other;
+    int status = 0;
+    std::string_view why;  // the word of the fault's code
+};
+
 // What all sessions of a listener share. Owned by the gateway; outlives them.
 struct session_host {
     asio::io_context& io;
@@ -39,6 +47,8 @@ struct session_host {
     instant closing_since{};
     gate inside;
     std::unordered_set<client_connection*> open;
+    // A request that was refused before it became a call: for the log and the metrics.
+    std::function<void(const refusal_note&)> refused;
     std::uint64_t served = 0;  // requests
     bool tunnel_seen = false;  // a call came with tunnel headers
 

@@ -30,6 +30,7 @@ void call_book::leave(live_call& c, const call_record& ended)
         ids_[next_] = hash;
     }
     next_ = (next_ + 1) % most_kept;
+    ++total_;
 }
 
 const call_book::finished* call_book::back(std::size_t n, instant now) const
@@ -87,21 +88,20 @@ std::vector<call_view> call_book::live(instant now) const
     return views;
 }
 
-std::vector<const call_record*> call_book::recent(std::size_t most, std::string_view after) const
+call_book::page call_book::recent(std::size_t most, std::uint64_t cursor) const
 {
-    std::vector<const call_record*> page;
-    bool begun = after.empty();
+    page p;
     auto now = steady::now();
-    for (std::size_t n = 0; page.size() < most; ++n) {
-        const auto* f = back(n, now);
-        if (f == nullptr)
+    // The newest is number total_; the cursor is the number of the last one told.
+    auto n = cursor == 0 || cursor > total_ ? 0 : total_ - cursor + 1;
+    for (const auto* f = back(n, now); f != nullptr; f = back(++n, now)) {
+        if (p.calls.size() == most) {
+            p.cursor = total_ - n + 1;
             break;
-        if (begun)
-            page.push_back(&f->record);
-        else if (f->record.id == after)
-            begun = true;
+        }
+        p.calls.push_back(&f->record);
     }
-    return page;
+    return p;
 }
 
 }  // namespace gateway

@@ -46,9 +46,13 @@ public:
     std::vector<call_view> live(instant now) const;
     std::size_t size() const { return all_.size(); }
 
-    // Finished calls, newest first: at most `most`, from behind `after` (an id; empty: from the
-    // newest).
-    std::vector<const call_record*> recent(std::size_t most, std::string_view after) const;
+    // Finished calls, newest first: at most `most` that ended before `cursor` (0: from the newest).
+    // Ids are the clients' own and may stand there twice, so a cursor counts what has ended.
+    struct page {
+        std::vector<const call_record*> calls;
+        std::uint64_t cursor = 0;  // of the next page; 0: there is none
+    };
+    page recent(std::size_t most, std::uint64_t cursor) const;
 
 private:
     struct finished {
@@ -68,6 +72,7 @@ private:
     std::vector<finished> ended_;
     std::vector<std::size_t> ids_;
     std::size_t next_ = 0;
+    std::uint64_t total_ = 0;  // calls that have ended
 };
 
 }  // namespace gateway

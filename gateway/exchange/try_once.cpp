@@ -15,6 +15,10 @@ struct exchange::upload_state {
     bool whole = false;
 };
 
+// A connection that was closed while it was idle says so as soon as something is sent on it; one
+// that breaks later has had the call, and sending that twice would run it twice.
+constexpr auto closed_at_once = std::chrono::milliseconds(100);
+
 // What stopped the work, in the words of an attempt.
 exchange::ending exchange::stopped(live_call& live, stop& work, const upstream_url& from) const
 {
@@ -28,8 +32,8 @@ exchange::ending exchange::stopped(live_call& live, stop& work, const upstream_u
                          : passed == "idle"  ? limits.idle
                                              : limits.first_byte;
             auto seconds_text = std::to_string(limit.count() / 1000);
-            if (limit.count() % 1000 != 0)
-                seconds_text = std::to_string(double(limit.count()) / 1000);
+            if (auto rest = limit.count() % 1000; rest != 0)
+                seconds_text += "." + std::to_string(1000 + rest).substr(1);
             auto text = live.what().facts.model + " timed out after " + seconds_text +
                         " s (timeouts." + std::string(passed) + ")";
             return {outcome::timed_out,
@@ -91,8 +95,10 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, const std::strin
         }
         if (!stale || fresh || live.what().streamed != nullptr)
             break;
-        // The upstream had closed an idle connection; nothing of the answer came, so the call was
-        // not begun there: once more, on a fresh one.
+        // The upstream had closed an idle connection: the call was not begun there. Once more, on a
+        // fresh one; the attempt is told all the same.
+        live.tried(e.how, 0, "a kept connection had been closed; sent again on a new one");
+        live.tries(site_.name);
     }
     live.unwatch();
     if (present) {
@@ -166,11 +172,13 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, 
     answer a;
     std::size_t begin = 0, have = 0;
     bool clean = false;
+    auto asked_at = steady::now();
     auto e = co_await read_head(live, *l, a, begin, have, work);
     if (e.how == outcome::ok)
         e = co_await relay(live, *l, a, begin, have, work, clean);
     else
-        stale = l->used_before && have == 0 && !work.requested();
+        stale = l->used_before && !work.requested() && e.unsent &&
+                steady::now() - asked_at < closed_at_once;
     if (up) {
         if (up->running) {
             clean = false;
@@ -225,9 +233,13 @@ awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connec
         auto [ec, n] = co_await c.read(have);
         if (work.requested())
             co_return stopped(live, work, site_.pool.url());
-        if (ec)
-            co_return broken("the upstream closed the connection before its answer: " +
-                             ec.message());
+        if (ec) {
+            auto e =
+                broken("the upstream closed the connection before its answer: " + ec.message());
+            // What is no beginning of an answer was left over from the one before.
+            e.unsent = !std::string_view(c.data(), have).starts_with("HTTP/");
+            co_return e;
+        }
         have += n;
     }
 }

@@ -30,6 +30,7 @@ class Scripted:
         self.script = list(script)
         self.calls = []  # (connection's number, head, body, when), without what the gateway asks for itself
         self.connections = 0
+        self.hung_up = 0  # connections on which it waited until the other side closed
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -89,8 +90,11 @@ class Scripted:
         answer, then = self.script[min(len(self.calls), len(self.script)) - 1]
         sock.sendall(answer)
         if then == HANG:
-            while sock.recv(65536):
-                pass
+            try:
+                while sock.recv(65536):
+                    pass
+            finally:
+                self.hung_up += 1
         if then == STALL:
             self._over.wait()
         if then == RESET:

@@ -96,7 +96,7 @@ def test_bombs_of_json_cost_little_more_than_they_weigh(pair):
             answer = gateway.post(target, body)
             assert answer.status is not None, name
         grown = gateway.resident() - before
-        assert grown < 20 * size, f"{name}: {grown >> 20} MiB"
+        assert grown < 20 * size or SANITIZED, f"{name}: {grown >> 20} MiB"  # a sanitizer keeps what is freed
         assert time.monotonic() - began < 10 or SANITIZED, name
 
 

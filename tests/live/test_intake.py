@@ -1,17 +1,15 @@
-"""What comes in: limits, malformed requests, Host and Origin rules, loops, ambiguous bodies (SPEC §4, §9, §12). What is
-refused is told once, the connection closed, and nothing of it reaches Ollama."""
+"""What comes in: malformed requests, limits, connections (SPEC §9, §12). What is refused is told once, the connection
+closed, and nothing of it reaches Ollama."""
 
 import json
 import resource
 import socket
-import subprocess
 import time
 
 import pytest
 
 from dialects import ONE_OF_EACH, call_of, error_of
 from harness import PATIENCE, eventually, request_bytes
-from scripted import KEEP, Scripted, whole
 
 GOOD = b'{"model":"llama3","prompt":"x","stream":false}'
 
@@ -277,169 +275,6 @@ def test_out_of_descriptors_it_stops_accepting_not_working(serve, simulate):
     assert not gateway.log("upstream down")
 
 
-# --- Host, Origin, loops ---
-
-
-@pytest.mark.parametrize(
-    "host, status",
-    [
-        ("localhost", 200), ("LOCALHOST:11435", 200), ("127.0.0.1", 200), ("127.8.9.1:80", 200), ("[::1]:11434", 200),
-        ("x.localhost", 200), ("nas.local", 200), ("ollama.lab.example", 200), ("ollama.lab.example:443", 200),
-        ("evil.example", 403), ("127.0.0.1.evil.example", 403), ("ollama.lab.example.evil.example", 403),
-        ("192.0.2.7", 403),
-    ],
-)  # fmt: skip
-def test_the_host_must_be_ours(serve, simulate, host, status):
-    """DNS rebinding: a page of evil.example must not reach a gateway on loopback (SPEC §12)."""
-    gateway = serve(simulate(), {"hosts": ["ollama.lab.example"]})
-    for headers in ({"Host": host}, {"Host": host, "X-Forwarded-For": "192.0.2.1", "Cf-Ray": "1"}):
-        answer = gateway.get("/api/version", headers)
-        assert answer.status == status
-        if status == 403:
-            assert answer.json()["code"] == "forbidden" and "hosts" in answer.json()["error"]
-
-
-@pytest.mark.parametrize(
-    "origin, allowed",
-    [
-        ("http://localhost:3000", True), ("https://127.0.0.1", True), ("http://0.0.0.0:80", True), ("app://x", True),
-        ("tauri://localhost", True), ("vscode-webview://abc", True), ("https://chat.lab.example", True),
-        ("https://evil.example", False), ("https://localhost.evil.example", False), ("null", False),
-        ("https://chat.lab.example.evil.example", False),
-    ],
-)  # fmt: skip
-def test_the_origin_must_be_allowed(serve, simulate, origin, allowed):
-    simulator = simulate()
-    gateway = serve(simulator, {"origins": ["https://chat.lab.example"]})
-    answer = gateway.post(*call_of("generate", stream=False), {"Origin": origin})
-    assert answer.status == (200 if allowed else 403)
-    assert answer.get("Access-Control-Allow-Origin") == (origin if allowed else None)
-    assert "Origin" in answer.get("Vary")
-    if allowed:
-        exposed = answer.get("Access-Control-Expose-Headers")
-        assert all(name in exposed for name in ("X-Request-Id", "X-Gateway-Attempts", "X-Gateway-Model", "Retry-After"))
-        assert all(name.lower() != "origin" for name, _ in simulator.requests("/api/generate")[0]["headers"])
-    else:
-        assert "origins" in answer.json()["error"]
-    before = len(simulator.requests())
-    preflight = gateway.call(
-        "OPTIONS", "/api/chat", None, {"Origin": origin, "Access-Control-Request-Method": "POST"}
-    )
-    assert preflight.status == (204 if allowed else 403)
-    if allowed:
-        assert preflight.get("Access-Control-Allow-Origin") == origin and not preflight.body
-        assert "POST" in preflight.get("Access-Control-Allow-Methods")
-        wanted = ("Authorization", "X-Queue-Events", "X-Request-Id", "X-Gateway-Priority", "x-api-key")
-        assert all(name.lower() in preflight.get("Access-Control-Allow-Headers").lower() for name in wanted)
-    assert len([r for r in simulator.requests()[before:] if r["target"] == "/api/chat"]) == 0
-
-
-def test_errors_carry_the_cors_headers_too(serve):
-    gateway = serve("http://127.0.0.1:1", {"queue": {"hold_upstream": "0s"}}, warm=False)
-    for call in (call_of("generate"), ("/api/generate", b"{")):
-        answer = gateway.post(*call, {"Origin": "http://localhost:3000"})
-        assert answer.status in (503, 400)
-        assert answer.get("Access-Control-Allow-Origin") == "http://localhost:3000"
-
-
-def test_a_request_that_comes_back_is_508(serve):
-    with Scripted((whole({}), KEEP)) as upstream:
-        gateway = serve(upstream.url)
-        gateway.serves = None
-        gateway.get("/api/anything")
-        via = [line for line in upstream.calls[0][1].split(b"\r\n") if line.lower().startswith(b"via:")]
-        assert len(via) == 1
-        value = via[0].split(b":", 1)[1].strip().decode()
-        for headers in ({"Via": value}, {"Via": f"1.1 other, {value}, 1.0 last"}):
-            answer = gateway.get("/api/anything", headers)
-            assert answer.status == 508 and answer.json()["code"] == "loop"
-        assert gateway.get("/api/anything", {"Via": "1.1 another-proxy"}).status == 200
-        assert len(upstream.calls) == 2
-
-
-# --- bodies ---
-
-NATIVE = [
-    b'{"model":"llama3","prompt":"x","\\u212aeep_alive":0}',
-    '{"model":"llama3","prompt":"x","\u212aeep_alive":0}'.encode(),
-    b'{"model":"llama3","prompt":"x","options":{"num_ctx":1,"Num_Ctx":2}}',
-    b'{"model":"llama3","prompt":"x","options":{},"Options":{"num_ctx":2}}',
-]
-AMBIGUOUS = [
-    b'{"model":"llama3","Model":"other","prompt":"x"}',
-    b'{"Model":"llama3","prompt":"x"}',
-    b'{"model":"llama3","model":"other","prompt":"x"}',
-    '{"model":"llama3","prompt":"x","\u017ftream":false}'.encode(),
-    b'{"model":"llama3","prompt":"x","STREAM":false}',
-    b'{"model":"llama3","prompt":"x"} {"model":"other"}',
-    b'{"model":"llama3","prompt":"x"}x',
-    b'{"model":"llama3","prompt":',
-    b"[" * 100000,
-    b'{"model":"llama3","prompt":"x","messages":' + b"[" * 100000 + b"]" * 100000 + b"}",
-    b'{"model":"llama3","prompt":"\xff"',
-    b"nonsense",
-]
-
-
-def test_an_ambiguous_body_is_400_and_not_passed_on(pair):
-    gateway, simulator = pair
-    for body in NATIVE + AMBIGUOUS:  # /v1 knows neither keep_alive nor options
-        for target in ("/api/generate", "/v1/completions") if body in AMBIGUOUS else ("/api/generate",):
-            answer = gateway.post(target, body)
-            assert answer.status == 400, (body[:80], answer.raw)
-            kind = "generate" if target == "/api/generate" else "completions"
-            assert error_of(kind, answer.json())["code"] == "bad_body", body[:80]
-        assert not simulator.requests("/api/generate") and not simulator.requests("/v1/completions"), body[:80]
-
-
-def test_white_space_behind_the_value_is_cut(pair):
-    gateway, simulator = pair
-    assert gateway.post("/api/generate", GOOD + b" \r\n\t\n").status == 200
-    (request,) = simulator.requests("/api/generate")
-    assert request["body"].encode() == GOOD and dict(request["headers"])["Content-Length"] == str(len(GOOD))
-
-
-def zstd_raw(data):
-    """A zstd frame by hand: magic, single segment with a 4-byte size, one raw block."""
-    assert len(data) < 1 << 17
-    header = b"\x28\xb5\x2f\xfd\xa0" + len(data).to_bytes(4, "little")
-    return header + (1 | len(data) << 3).to_bytes(3, "little") + data
-
-
-def test_zstd_bodies_are_understood_on_v1(pair):
-    gateway, simulator = pair
-    packed = {"Content-Encoding": "zstd", "Content-Type": "application/json"}
-    target, body = call_of("chat_completions", stream=False)
-    text = json.dumps(body).encode()
-    answer = gateway.post(target, zstd_raw(text), packed)
-    assert answer.status == 200 and answer.json()["choices"], answer.raw
-    assert gateway.status()["recent"][0]["model"] == "llama3:latest"  # it was read, not only passed on
-    answer = gateway.post(target, zstd_raw(json.dumps({**body, "Model": "x"}).encode()), packed)
-    assert answer.status == 400 and answer.json()["error"]["code"] == "bad_body"
-    answer = gateway.post(target, zstd_raw(text)[:-3], packed)
-    assert answer.status == 400
-    assert gateway.post(target, b"\x28\xb5\x2f\xfd" + bytes(range(200)), packed).status == 400
-
-
-def test_a_zstd_body_that_unpacks_to_too_much_is_413(pair):
-    gateway, _ = pair
-    block = lambda last: (last | 1 << 1 | (128 << 10) << 3).to_bytes(3, "little") + b" "  # 128 KiB of spaces
-    bomb = b"\x28\xb5\x2f\xfd\x00\x38" + block(0) * 4000 + block(1)
-    answer = gateway.post("/v1/chat/completions", bomb, {"Content-Encoding": "zstd"})
-    assert answer.status == 413 and answer.json()["error"]["code"] == "too_large", answer.raw
-
-
-def test_zstd_as_the_command_makes_it(pair):
-    gateway, _ = pair
-    target, body = call_of("messages", stream=False, prompt="x" * 5000)
-    try:
-        packed = subprocess.run(["zstd", "-c"], input=json.dumps(body).encode(), capture_output=True, check=True)
-    except FileNotFoundError:
-        pytest.skip("zstd is not here")
-    answer = gateway.post(target, packed.stdout, {"Content-Encoding": "zstd"})
-    assert answer.status == 200 and answer.json()["content"], answer.raw
-
-
 # --- connections ---
 
 
@@ -476,20 +311,3 @@ def test_an_early_refusal_leaves_the_body_unread(serve, simulate):
         answer, closed = raw(gateway, data)
         assert answer.status == 403 and closed and answer.raw.count(b"HTTP/1.1 ") == 1
     assert not simulator.requests("/smuggled")
-
-
-def test_the_head_that_goes_upstream_is_our_own(pair):
-    gateway, simulator = pair
-    headers = {
-        "Connection": "X-Mine, keep-alive", "X-Mine": "1", "Keep-Alive": "timeout=5", "TE": "trailers",
-        "Proxy-Authorization": "Basic x", "Upgrade": "h2c", "Cookie": "a=b", "Authorization": "Bearer secret",
-        "X-Api-Key": "secret", "X-Forwarded-For": "192.0.2.1", "Cf-Connecting-Ip": "192.0.2.1", "X-Custom": "kept",
-        "X-Gateway-Heartbeat": "off",
-    }  # fmt: skip
-    assert gateway.post(*call_of("generate", stream=False), headers).status == 200
-    (request,) = simulator.requests("/api/generate")
-    names = [name.lower() for name, _ in request["headers"]]
-    gone = set(name.lower() for name in headers) - {"x-custom"}
-    assert not gone & set(names), gone & set(names)
-    assert "x-custom" in names and names.count("host") == names.count("content-length") == 1
-    assert dict(request["headers"])["Host"] == f"127.0.0.1:{simulator.port}"

@@ -4,7 +4,7 @@ answer is taken whole and given at the client's pace; information and management
 import pytest
 
 from dialects import call_of
-from harness import eventually
+from harness import SANITIZED, eventually
 
 MUCH = "llama3,load=0s,prompt=0s,rate=0,tokens=40000"  # some 4 MB as NDJSON
 
@@ -20,7 +20,7 @@ def test_a_stream_that_is_not_read_is_cut_and_ollama_never_blocks(serve, simulat
     assert eventually(lambda: simulator.stats()["aborts"]["count"] == 1, within=20), simulator.stats()
     assert simulator.stats()["aborts"]["list"][0]["phase"] == "streaming"
     gateway.until_running(0)
-    assert gateway.resident() - before < 20 << 20
+    assert gateway.resident() - before < 20 << 20 or SANITIZED
     answer = client.finish()
     assert not answer.complete and answer.ended in ("reset", "eof")
     assert gateway.status()["recent"][0]["outcome"] == "client_gone"
