@@ -58,6 +58,11 @@ parsed_config read_configuration(const arguments& a, std::string& file)
             return bad;
         }
         text = all.str();
+        if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+            // Half written, more likely than meant: the defaults need no file.
+            bad.mistakes.push_back({file, "is empty"});
+            return bad;
+        }
     }
     std::vector<config_mistake> mistakes;
     auto overrides = overrides_from_environment(environ, mistakes);

@@ -25,6 +25,8 @@ public:
     // complete()). Valid until the next call.
     virtual awaitable<std::span<const char>> next() = 0;
     virtual bool complete() const = 0;
+    // Its framing is wrong: nothing of the rest can be told apart.
+    virtual bool broken() const = 0;
     // Nobody wants the rest: next() returns, empty.
     virtual void abandon() = 0;
 };

@@ -144,6 +144,16 @@ struct client_connection::state : std::enable_shared_from_this<state> {
         arm_read();
     }
 
+    void look_for_end()
+    {
+        char byte;
+        auto n = ::recv(peer.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (n == 0)
+            leave(leaving::finished);
+        else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            leave(leaving::broken);
+    }
+
     // A client that has sent more than is read ahead can still leave: its FIN stands behind unread
     // bytes, where neither a read nor a peek sees it, but the kernel's state does.
     void probe()
@@ -263,7 +273,11 @@ client_connection::client_connection(asio::io_context& io, socket s, memory_budg
         ::setsockopt(state_->peer.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat,
                      sizeof lowat);
     }
-    state_->read_now();  // a request is often there already
+    // A request is often there already; and behind it, when accepting was late, the end: who has
+    // left by now must not be taken for somebody who waits.
+    state_->read_now();
+    if (state_->ahead() != 0 && state_->left == leaving::no)
+        state_->look_for_end();
 }
 
 client_connection::~client_connection()

@@ -19,6 +19,7 @@ public:
     client_upload(client_connection& from, const request_head& head);
     awaitable<std::span<const char>> next() override;
     bool complete() const override { return decoder_.done(); }
+    bool broken() const override { return bad_; }
     void abandon() override;
 
 private:

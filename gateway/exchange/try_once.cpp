@@ -13,6 +13,7 @@ struct exchange::upload_state {
     event over;
     bool running = true;
     bool whole = false;
+    bool client_failed = false;  // the rest of it never came
 };
 
 // A connection that was closed while it was idle says so as soon as something is sent on it; one
@@ -117,11 +118,14 @@ awaitable<void> exchange::send_upload(call& c, upstream_connection& to,
                                       std::shared_ptr<upload_state> s)
 {
     bool chunked = !c.streamed_length;
-    bool heard_enough = false;
     std::string framed;
     for (;;) {
         auto piece = co_await c.streamed->next();
-        if (piece.empty() || to.closed())
+        if (piece.empty()) {
+            s->client_failed = !c.streamed->complete() && !to.closed();
+            break;
+        }
+        if (to.closed())
             break;
         std::string_view bytes(piece.data(), piece.size());
         if (chunked) {
@@ -131,14 +135,12 @@ awaitable<void> exchange::send_upload(call& c, upstream_connection& to,
             bytes = framed;
         }
         auto [ec, sent] = co_await to.write(bytes);
-        if (ec) {
-            heard_enough = true;  // the upstream's answer says why
-            break;
-        }
+        if (ec)
+            break;  // the upstream has heard enough: its answer says why
     }
     s->whole = c.streamed->complete();
-    if (!s->whole && !heard_enough)
-        to.close();  // the client has left in the middle: no answer can follow
+    if (s->client_failed)
+        to.close();  // no answer can follow
     if (s->whole && chunked && !to.closed()) {
         auto [ec, sent] = co_await to.write("0\r\n\r\n");
         s->whole = !ec;
@@ -187,13 +189,15 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, 
             while (up->running)
                 co_await up->over.wait_until();
         }
-        bool broken_off = !up->whole && !c.streamed->complete();
-        if (broken_off && e.how != outcome::ok && !live.to().at().head_committed)
-            e = {outcome::client_gone,
-                 {fault_code::client_gone, "the client stopped sending", whose::client, retry::no,
-                  0},
+        if (up->client_failed && e.how != outcome::ok && !live.to().at().head_committed) {
+            bool broken = c.streamed->broken();
+            auto code = broken ? fault_code::bad_request : fault_code::client_gone;
+            auto why = broken ? "the body's framing is broken" : "the client stopped sending";
+            e = {broken ? outcome::refused : outcome::client_gone,
+                 {code, why, whose::client, retry::no, 0},
                  0,
                  false};
+        }
     }
     if (clean)
         l.keep();

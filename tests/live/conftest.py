@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 pytest.register_assert_rewrite("harness", "processes")
 
 from harness import BUILD, Gateway, Simulator  # noqa: E402
+from scripted import scripted  # noqa: E402, F401
 
 
 def pytest_sessionstart():

@@ -7,6 +7,8 @@ import struct
 import threading
 import time
 
+import pytest
+
 TAGS = {"models": [{"name": "llama3:latest", "model": "llama3:latest", "digest": "0" * 64, "size": 1}]}
 OWN = {
     b"/api/version": {"version": "0.33.0"},
@@ -24,7 +26,7 @@ def whole(body, content_type="application/json", status="200 OK"):
 
 class Scripted:
     """script: a list of (bytes, then) for the calls in the order in which they come, the last for all that follow;
-    `then` is what becomes of the connection. `with` starts and stops it."""
+    `then` is what becomes of the connection."""
 
     def __init__(self, *script):
         self.script = list(script)
@@ -37,11 +39,11 @@ class Scripted:
         self._open = []
         self._over = threading.Event()
 
-    def __enter__(self):
+    def start(self):
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
         self._over.set()
         for sock in [self._listening, *self._open]:
             try:
@@ -102,3 +104,17 @@ class Scripted:
         if then in (RESET, CLOSE):
             sock.close()
         return then == KEEP
+
+
+@pytest.fixture
+def scripted():
+    """scripted((bytes, then), …) → Scripted. Asked for before `serve`, so that it outlives the gateways."""
+    started = []
+
+    def start(*script):
+        started.append(Scripted(*script).start())
+        return started[-1]
+
+    yield start
+    for upstream in started:
+        upstream.stop()

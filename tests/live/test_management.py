@@ -10,7 +10,7 @@ import pytest
 
 from dialects import call_of
 from harness import SANITIZED, eventually
-from scripted import KEEP, STALL, Scripted
+from scripted import KEEP, RESET, STALL
 
 MODEL = "llama3,load=0s,prompt=0s,rate=200,tokens=10"
 BLOCK = bytes(range(256)) * 4096  # 1 MiB
@@ -73,39 +73,39 @@ def test_an_upload_of_many_megabytes_is_never_held(pair, chunked):
     assert memory.grown < ROOM or SANITIZED, f"{memory.grown >> 20} MiB"
 
 
-def test_an_upload_is_no_faster_than_its_upstream_reads(serve):
+def test_an_upload_is_no_faster_than_its_upstream_reads(scripted, serve):
     """An upstream that does not read: the client is held, not its bytes."""
-    with Scripted((b"", STALL)) as upstream:
-        gateway = serve(upstream.url)
-        gateway.serves = None
-        with gateway.client(timeout=0.7) as client, Watched(gateway) as memory:
-            client.expect("POST")
-            # The scripted upstream reads no body that is chunked.
-            client.send(b"POST /api/blobs/sha256:x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
-            sent = 0
-            with pytest.raises(TimeoutError):
-                while sent < 200 << 20:
-                    client.send(b"%x\r\n%s\r\n" % (len(BLOCK), BLOCK))
-                    sent += len(BLOCK)
-            client.leave("rst")
-        assert memory.grown < ROOM or SANITIZED, f"{memory.grown >> 20} MiB"
+    upstream = scripted((b"", STALL))
+    gateway = serve(upstream.url)
+    gateway.serves = None
+    with gateway.client(timeout=0.7) as client, Watched(gateway) as memory:
+        client.expect("POST")
+        # The scripted upstream reads no body that is chunked.
+        client.send(b"POST /api/blobs/sha256:x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 200 << 20:
+                client.send(b"%x\r\n%s\r\n" % (len(BLOCK), BLOCK))
+                sent += len(BLOCK)
+        client.leave("rst")
+    assert memory.grown < ROOM or SANITIZED, f"{memory.grown >> 20} MiB"
 
 
-def test_a_download_is_no_faster_than_its_client_reads(serve):
+def test_a_download_is_no_faster_than_its_client_reads(scripted, serve):
     body = BLOCK * 24
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with Scripted((head + body, KEEP)) as upstream:
-        gateway = serve(upstream.url)
-        gateway.serves = None
-        with gateway.client(receive_buffer=65536) as client, Watched(gateway) as memory:
-            client.request("GET", "/api/blobs/sha256:x")
-            client.head()
-            seen = len(client.answer.body)
-            eventually(lambda: False, within=0.3)  # time to take more than there is room for
-            assert seen < len(body) // 2
-            answer = client.finish()
-            assert answer.complete and answer.body == body
-        assert memory.grown < 8 << 20 or SANITIZED, f"{memory.grown >> 20} MiB"
+    upstream = scripted((head + body, KEEP))
+    gateway = serve(upstream.url)
+    gateway.serves = None
+    with gateway.client(receive_buffer=65536) as client, Watched(gateway) as memory:
+        client.request("GET", "/api/blobs/sha256:x")
+        client.head()
+        seen = len(client.answer.body)
+        eventually(lambda: False, within=0.3)  # time to take more than there is room for
+        assert seen < len(body) // 2
+        answer = client.finish()
+        assert answer.complete and answer.body == body
+    assert memory.grown < 8 << 20 or SANITIZED, f"{memory.grown >> 20} MiB"
 
 
 def test_an_early_answer_to_an_upload_is_passed_on(pair):
@@ -131,6 +131,21 @@ def test_a_refused_upload_is_told_while_it_is_still_being_sent(pair):
         answer = client.finish()
         assert answer.status == 400 and answer.json() == {"error": "invalid digest format"}
         assert client.closed()
+
+
+def test_an_upstream_that_breaks_during_an_upload_is_told(scripted, serve):
+    """The upload could not be finished because of it, not because of the client."""
+    upstream = scripted((b"", RESET))
+    gateway = serve(upstream.url)
+    gateway.serves = None
+    for rest in (b"", b"%x\r\n%s\r\n" % (len(BLOCK), BLOCK)):
+        with gateway.client() as client:
+            client.expect("POST")
+            head = b"POST /api/blobs/sha256:x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            client.send(head + rest)
+            answer = client.finish()
+            assert answer.status == 502 and answer.json()["code"] == "upstream_failed", answer.raw
+            assert client.closed()
 
 
 def test_what_ollama_says_to_an_upload_is_passed_unchanged(pair):

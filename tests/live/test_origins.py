@@ -4,7 +4,7 @@ the head that goes upstream, which is our own."""
 import pytest
 
 from dialects import call_of
-from scripted import KEEP, Scripted, whole
+from scripted import KEEP, whole
 
 
 @pytest.mark.parametrize(
@@ -69,19 +69,19 @@ def test_errors_carry_the_cors_headers_too(serve):
         assert answer.get("Access-Control-Allow-Origin") == "http://localhost:3000"
 
 
-def test_a_request_that_comes_back_is_508(serve):
-    with Scripted((whole({}), KEEP)) as upstream:
-        gateway = serve(upstream.url)
-        gateway.serves = None
-        gateway.get("/api/anything")
-        via = [line for line in upstream.calls[0][1].split(b"\r\n") if line.lower().startswith(b"via:")]
-        assert len(via) == 1
-        value = via[0].split(b":", 1)[1].strip().decode()
-        for headers in ({"Via": value}, {"Via": f"1.1 other, {value}, 1.0 last"}):
-            answer = gateway.get("/api/anything", headers)
-            assert answer.status == 508 and answer.json()["code"] == "loop"
-        assert gateway.get("/api/anything", {"Via": "1.1 another-proxy"}).status == 200
-        assert len(upstream.calls) == 2
+def test_a_request_that_comes_back_is_508(scripted, serve):
+    upstream = scripted((whole({}), KEEP))
+    gateway = serve(upstream.url)
+    gateway.serves = None
+    gateway.get("/api/anything")
+    via = [line for line in upstream.calls[0][1].split(b"\r\n") if line.lower().startswith(b"via:")]
+    assert len(via) == 1
+    value = via[0].split(b":", 1)[1].strip().decode()
+    for headers in ({"Via": value}, {"Via": f"1.1 other, {value}, 1.0 last"}):
+        answer = gateway.get("/api/anything", headers)
+        assert answer.status == 508 and answer.json()["code"] == "loop"
+    assert gateway.get("/api/anything", {"Via": "1.1 another-proxy"}).status == 200
+    assert len(upstream.calls) == 2
 
 
 def test_the_head_that_goes_upstream_is_our_own(pair):

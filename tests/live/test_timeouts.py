@@ -180,7 +180,7 @@ def test_others_that_wait_for_the_model_are_served_when_it_is_gone(serve, simula
 
 
 def test_a_slow_call_beside_others_that_make_progress_is_ended_and_the_model_left_alone(serve, simulate):
-    simulator = simulate("llama3,load=0s,prompt=0s,rate=20,tokens=60")
+    simulator = simulate("llama3,load=0s,prompt=0s,rate=20,tokens=36")
     gateway = serve(simulator, {"timeouts": QUICK})
     gateway.serves = None
     simulator.fault("silent_mid", count=1)
@@ -197,7 +197,7 @@ def test_a_slow_call_beside_others_that_make_progress_is_ended_and_the_model_lef
 
 
 def test_a_progressing_model_is_not_unloaded_for_one_slow_call(serve, simulate):
-    simulator = simulate("llama3,load=0s,prompt=0s,rate=20,tokens=100")
+    simulator = simulate("llama3,load=0s,prompt=0s,rate=20,tokens=50")
     gateway = serve(simulator, {"timeouts": {**QUICK, "first_byte": "1s", "idle": "1s", "whole": "1s"}})
     gateway.serves = None
     going = gateway.client().request("POST", *call_of("generate"))
