@@ -88,9 +88,9 @@ std::vector<call_view> call_book::live(instant now) const
     return views;
 }
 
-call_book::page call_book::recent(std::size_t most, std::uint64_t cursor) const
+call_book::recent_page call_book::recent(std::size_t most, std::uint64_t cursor) const
 {
-    page p;
+    recent_page p;
     auto now = steady::now();
     // The newest is number total_; the cursor is the number of the last one told.
     auto n = cursor == 0 || cursor > total_ ? 0 : total_ - cursor + 1;

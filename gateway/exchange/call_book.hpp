@@ -48,11 +48,11 @@ public:
 
     // Finished calls, newest first: at most `most` that ended before `cursor` (0: from the newest).
     // Ids are the clients' own and may stand there twice, so a cursor counts what has ended.
-    struct page {
+    struct recent_page {
         std::vector<const call_record*> calls;
         std::uint64_t cursor = 0;  // of the next page; 0: there is none
     };
-    page recent(std::size_t most, std::uint64_t cursor) const;
+    recent_page recent(std::size_t most, std::uint64_t cursor) const;
 
 private:
     struct finished {
