@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from harness import eventually
+
 from dialects import call_of, error_of
 
 GOOD = b'{"model":"llama3","prompt":"x","stream":false}'
@@ -63,7 +65,7 @@ def test_zstd_bodies_are_understood_on_v1(pair):
     text = json.dumps(body).encode()
     answer = gateway.post(target, zstd_raw(text), packed)
     assert answer.status == 200 and answer.json()["choices"], answer.raw
-    assert gateway.status()["recent"][0]["model"] == "llama3:latest"  # it was read, not only passed on
+    assert eventually(lambda: gateway.status()["recent"][0]["model"] == "llama3:latest")  # it was read, not only passed on
     answer = gateway.post(target, zstd_raw(json.dumps({**body, "Model": "x"}).encode()), packed)
     assert answer.status == 400 and answer.json()["error"]["code"] == "bad_body"
     answer = gateway.post(target, zstd_raw(text)[:-3], packed)

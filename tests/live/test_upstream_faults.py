@@ -202,7 +202,7 @@ def test_an_error_line_in_mid_stream_passes_unchanged(serve, simulate, kind):
     direct, through = answers
     assert through.complete and through.body == direct.body
     assert through.lines()[-1] == {"error": "an error was encountered: unexpected EOF"}
-    assert gateway.status()["recent"][0]["outcome"] == "upstream_status"
+    assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "upstream_status")
 
 
 @pytest.mark.parametrize("kind", ["chat_completions", "completions", "messages", "responses"])

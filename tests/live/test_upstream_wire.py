@@ -217,4 +217,4 @@ def test_an_end_marker_whose_last_chunk_never_comes_is_a_whole_answer(scripted, 
     answer = gateway.post(*call_of("generate"))
     assert answer.complete and answer.body == NDJSON + DONE
     gateway.until_running(0)
-    assert gateway.status()["recent"][0]["outcome"] == "ok"
+    assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "ok")
