@@ -117,10 +117,13 @@ SEEDS = [
     b'Content-Length: 93\r\n\r\n--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nllama3\r\n'
     b"--b\r\nContent-Disposition: x\r\n--b--\r\n",
 ]
-WORDS = [b"\r\n", b"\n", b"\r", b"\0", b": ", b"chunked", b"Transfer-Encoding: ", b"Content-Length: 5\r\n", b"%00", b"%zz"]
+WORDS = [b"\r\n", b"\n", b"\r", b"\0", b": ", b"chunked", b"Transfer-Encoding: ", b"Content-Length: 5\r\n"]
+WORDS += [b"%00", b"%zz"]
 WORDS += [b"\xff\xfe", "\u212aeep_alive".encode(), b"{", b"[" * 50, b'"', b"\\u", b"\\ud800", b"HTTP/1.0", b"0\r\n\r\n"]
-WORDS += [b"ffffffffffffffff\r\n", b"-1", b"99999999999999999999", b"Expect: 100-continue\r\n", b"Connection: close\r\n"]
-WORDS += [b"Accept: text/event-stream\r\n", b"X-Queue-Events: 1\r\n", b"Content-Encoding: zstd\r\n", b"\x28\xb5\x2f\xfd\x20"]
+WORDS += [b"ffffffffffffffff\r\n", b"-1", b"99999999999999999999", b"Expect: 100-continue\r\n"]
+WORDS += [b"Connection: close\r\n"]
+WORDS += [b"Accept: text/event-stream\r\n", b"X-Queue-Events: 1\r\n", b"Content-Encoding: zstd\r\n"]
+WORDS += [b"\x28\xb5\x2f\xfd\x20"]
 
 
 def mutated(chance):

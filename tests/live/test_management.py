@@ -9,7 +9,7 @@ import time
 import pytest
 
 from dialects import call_of
-from harness import SANITIZED, eventually
+from harness import SANITIZED, eventually, request_bytes
 from scripted import KEEP, RESET, STALL
 
 MODEL = "llama3,load=0s,prompt=0s,rate=200,tokens=10"
@@ -127,7 +127,7 @@ def test_a_refused_upload_is_told_while_it_is_still_being_sent(pair):
     gateway, simulator = pair
     with gateway.client() as client:
         client.expect("POST")
-        client.send(b"POST /api/blobs/sha256:nonsense HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\nabc")
+        client.send(b"POST /api/blobs/sha256:nonsense HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n\r\n{")
         answer = client.finish()
         assert answer.status == 400 and answer.json() == {"error": "invalid digest format"}
         assert client.closed()
@@ -226,8 +226,8 @@ def test_expect_100_continue(pair):
         assert answer.interim == [100] and answer.status == 201
         again = json.dumps(call_of("generate", stream=False)[1]).encode()
         client.expect("POST")
-        head = f"POST /api/generate HTTP/1.1\r\nHost: x.localhost\r\nExpect: 100-continue\r\nContent-Length: {len(again)}\r\n\r\n"
-        client.send(head.encode() + again)  # who does not wait is served too
+        headers = {"Expect": "100-continue", "Content-Type": "application/json"}
+        client.send(request_bytes("POST", "/api/generate", again, headers))  # who does not wait is served too
         assert client.finish().status == 200
 
 
@@ -238,7 +238,7 @@ def test_what_is_refused_is_refused_without_100_continue(serve, simulate, refusa
     with gateway.client() as client:
         client.expect("POST")
         client.send(
-            f"POST {target} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n".encode()
+            f"POST {target} HTTP/1.1\r\nHost: x.local\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n".encode()
         )
         answer = client.finish()
         assert answer.interim == [] and answer.status == (413 if refusal == "too large" else 403)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from dialects import ONE_OF_EACH, call_of, error_in, error_of, looks_complete
-from harness import BUILD, PATIENCE, eventually, free_port
+from harness import BUILD, PATIENCE, Client, eventually, free_port
 
 MODEL = "llama3,load=0s,prompt=0s,rate=200,tokens=10"
 STREAMING = "llama3,load=0s,prompt=0s,rate=20,tokens=40"  # two seconds
@@ -36,8 +36,8 @@ def busy(gateway, simulator):
 
 # --- metrics ---
 
-PROMISED = """requests_total queue_waiting queue_oldest_seconds queue_wait_seconds queue_rejected_total in_flight permits
-time_to_first_byte_seconds inter_chunk_seconds request_duration_seconds tokens_total client_disconnects_total
+PROMISED = """requests_total queue_waiting queue_oldest_seconds queue_wait_seconds queue_rejected_total in_flight
+permits time_to_first_byte_seconds inter_chunk_seconds request_duration_seconds tokens_total client_disconnects_total
 abort_seconds timeouts_total silence_seconds unloads_total unload_seconds model_state model_vram_bytes upstream_up
 upstream_errors_total connections event_loop_lag_seconds build_info""".split()
 
@@ -201,8 +201,6 @@ def test_a_log_that_nobody_reads_stops_nothing(serve, simulate):
     arguments = ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--upstream", simulator.url]
     process = subprocess.Popen([BUILD / "ollama-gateway", *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        from harness import Client
-
         def ask():
             with Client("127.0.0.1", port) as client:
                 return client.request("GET", "/api/version").finish().status
@@ -335,9 +333,8 @@ def test_sigint_ends_it_as_sigterm_does(serve, simulate):
 
 
 def run(*arguments, environment=None):
-    done = subprocess.run(
-        [BUILD / "ollama-gateway", *map(str, arguments)], capture_output=True, text=True, env=environment or {}, timeout=20
-    )
+    command = [BUILD / "ollama-gateway", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment or {}, timeout=20)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -373,6 +370,6 @@ def test_bad_usage_is_exit_code_two(tmp_path):
 
 def test_a_port_that_is_taken_is_exit_code_one(pair):
     gateway, simulator = pair
-    arguments = ["--listen", f"127.0.0.1:{gateway.port}", "--admin", f"127.0.0.1:{free_port()}", "--upstream", simulator.url]
-    code, _, error = run(*arguments)
+    arguments = ["--listen", f"127.0.0.1:{gateway.port}", "--admin", f"127.0.0.1:{free_port()}"]
+    code, _, error = run(*arguments, "--upstream", simulator.url)
     assert code == 1 and str(gateway.port) in error and "in use" in error.lower()

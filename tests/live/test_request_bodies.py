@@ -1,4 +1,4 @@
-"""What a body may be (SPEC §4): JSON that Ollama would read otherwise than the gateway is refused, zstd is understood."""
+"""What a body may be (SPEC §4): JSON that Ollama would read otherwise is refused, zstd is understood."""
 
 import json
 import subprocess
@@ -65,7 +65,8 @@ def test_zstd_bodies_are_understood_on_v1(pair):
     text = json.dumps(body).encode()
     answer = gateway.post(target, zstd_raw(text), packed)
     assert answer.status == 200 and answer.json()["choices"], answer.raw
-    assert eventually(lambda: gateway.status()["recent"][0]["model"] == "llama3:latest")  # it was read, not only passed on
+    # It was read, not only passed on.
+    assert eventually(lambda: gateway.status()["recent"][0]["model"] == "llama3:latest")
     answer = gateway.post(target, zstd_raw(json.dumps({**body, "Model": "x"}).encode()), packed)
     assert answer.status == 400 and answer.json()["error"]["code"] == "bad_body"
     answer = gateway.post(target, zstd_raw(text)[:-3], packed)

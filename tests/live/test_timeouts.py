@@ -1,5 +1,5 @@
-"""SPEC §7 "Silence" and "Then": a model that hangs is noticed by its silence, told, unloaded, verified; the next call is
-served. One that is only slow is left alone; one that cannot be unloaded is stuck until it is gone."""
+"""SPEC §7 "Silence" and "Then": a model that hangs is noticed by its silence, told, unloaded, verified; the next call
+is served. One that is only slow is left alone; one that cannot be unloaded is stuck until it is gone."""
 
 import time
 
@@ -281,7 +281,8 @@ def test_a_listing_that_hangs_says_nothing_of_the_model(serve, simulate):
 @pytest.mark.parametrize("fault, result", [("hang", "stuck"), ("reset_head", "gone"), ("status", "gone")])
 def test_an_unload_request_that_fails_itself_is_bounded_and_tried_again(serve, simulate, fault, result):
     simulator = simulate(MODEL)
-    gateway = serve(simulator, {"timeouts": QUICK, "unload": {"verify_within": "2s", "retries": 3}, "reconcile": {"interval": "1s"}})
+    unload = {"verify_within": "2s", "retries": 3}
+    gateway = serve(simulator, {"timeouts": QUICK, "unload": unload, "reconcile": {"interval": "1s"}})
     gateway.expected.append("stuck")
     assert gateway.post(*call_of("generate")).complete
     simulator.fault("silent_head", count=1)

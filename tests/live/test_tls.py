@@ -1,5 +1,5 @@
-"""https:// upstreams: the certificate is checked, streams and aborts work as without it, and a certificate nobody vouches
-for is a clear error."""
+"""https:// upstreams: the certificate is checked, streams and aborts work as without it, and a certificate nobody
+vouches for is a clear error."""
 
 import http.client
 import json

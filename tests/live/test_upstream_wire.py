@@ -36,7 +36,10 @@ def behind(scripted, serve):
 # --- strange but right ---
 
 
-@pytest.mark.parametrize("fault", [{"kind": "split", "size": 1}, {"kind": "split", "size": 7}, {"kind": "slow", "ms": 1}])
+PIECES = [{"kind": "split", "size": 1}, {"kind": "split", "size": 7}, {"kind": "slow", "ms": 1}]
+
+
+@pytest.mark.parametrize("fault", PIECES)
 def test_pieces_through_the_middle_of_a_character_come_out_byte_for_byte(serve, simulate, fault):
     simulator = simulate("llama3,load=0s,prompt=0s,rate=0,tokens=8", flags=["--fixed-time"])
     gateway = serve(simulator)
@@ -169,15 +172,16 @@ def test_a_head_that_is_none_is_502_and_its_connection_is_closed(scripted, behin
     assert name == "no head" or eventually(lambda: upstream.hung_up == 1), "its connection was kept"
 
 
+TO_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/%s\r\n\r\n"
 CUT_BODIES = {
     # name: (bytes, is it to be taken for a stream)
     "length, cut": (whole(WHOLE)[:-10], False),
     "chunks, cut in a chunk": (chunked(NDJSON, DONE, end=False)[:-30], True),
     "chunks, no last chunk": (chunked(NDJSON, end=False), True),
     "chunks, clean end, no final record": (chunked(NDJSON), True),
-    "until close, cut in a line": (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n" + NDJSON[:-20], True),
-    "until close, no final record": (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n" + NDJSON, True),
-    "until close, half an object": (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b'{"response":"a', False),
+    "until close, cut in a line": (TO_CLOSE % b"x-ndjson" + NDJSON[:-20], True),
+    "until close, no final record": (TO_CLOSE % b"x-ndjson" + NDJSON, True),
+    "until close, half an object": (TO_CLOSE % b"json" + b'{"response":"a', False),
     "final record, cut": (chunked(NDJSON, DONE[:-9], end=False), True),
 }
 
