@@ -13,11 +13,11 @@
 
 namespace given {
 
-// The folder proxy-config of the source tree.
+// The folder proxy-config of the source tree. Not from __FILE__: ccache hands that in relative to the
+// directory of the build, and the tests run in another.
 inline std::filesystem::path folder()
 {
-    return std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() /
-           "proxy-config";
+    return std::filesystem::path(GATEWAY_SOURCE_DIR) / "proxy-config";
 }
 
 inline std::string file(const std::filesystem::path& path)
