@@ -1,0 +1,33 @@
+// Changes to a body on its way up: only what a rule of SPEC §7 names, spliced into the client's own
+// bytes; everything else stays as it was. Pure.
+#pragma once
+
+#include "call/body_facts.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gateway {
+
+struct body_edits {
+    std::optional<std::string> model;       // a fallback's name, not yet quoted
+    std::optional<std::string> keep_alive;  // JSON text: "\"5m\"" or "-1" (models.M.keep_alive)
+    bool strip_load_options = false;        // pin_options: those of load_options.hpp, and shift
+    // reuse_larger_context: the num_ctx of the runner that serves it; 0: its automatic one, so the
+    // wish for one is taken out.
+    std::optional<std::uint64_t> num_ctx;
+
+    bool none() const
+    {
+        return !model && !keep_alive && !strip_load_options && !num_ctx;
+    }
+};
+
+// The body with these changes; valid JSON if `body` was. `facts` are scan_json's of `body`. A
+// keep_alive that is not there is added as the first member; an absent one stays absent unless the
+// edit names a value. The facts of the result must be scanned anew by whoever needs them.
+std::string edited(std::string_view body, const body_facts& facts, const body_edits& edits);
+
+}  // namespace gateway
