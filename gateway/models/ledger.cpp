@@ -1,0 +1,233 @@
+#include "models/ledger.hpp"
+
+#include "call/load_options.hpp"
+
+#include <algorithm>
+
+namespace gateway {
+
+std::string_view word(model_state s)
+{
+    switch (s) {
+        case model_state::absent: return "absent";
+        case model_state::loading: return "loading";
+        case model_state::ready: return "ready";
+        case model_state::unloading: return "unloading";
+        case model_state::stuck: return "stuck";
+    }
+    return "absent";
+}
+
+void ledger::change(entry& e, model_state to, instant now)
+{
+    e.at = to;
+    e.changed = now;
+    if (to == model_state::absent) {
+        e.size_vram = 0;
+        e.context = 0;
+        e.expires_at.clear();
+        e.expires.reset();
+        e.options.clear();
+        e.foreign = false;
+    }
+    e.sure = true;
+}
+
+void ledger::load_begins(const std::string& model, const std::string& options, instant now)
+{
+    auto& e = all_[model];
+    change(e, model_state::loading, now);
+    e.options = options;
+    e.foreign = false;
+    e.size_vram = 0;
+    e.context = 0;
+    e.expires.reset();
+}
+
+void ledger::load_ended(const std::string& model, bool ok, duration took, instant now)
+{
+    auto& e = all_[model];
+    if (e.at != model_state::loading)
+        return;
+    change(e, ok ? model_state::ready : model_state::absent, now);
+    if (ok) {
+        e.last_load = took;
+        e.last_used = now;
+    }
+}
+
+void ledger::call_began(const std::string& model, instant now)
+{
+    auto& e = all_[model];
+    ++e.out;
+    e.last_used = now;
+}
+
+void ledger::call_ended(const std::string& model, bool unloads, duration verify_within, instant now)
+{
+    auto& e = all_[model];
+    if (e.out != 0)
+        --e.out;
+    e.last_used = now;
+    e.expires.reset();  // it is written anew when the runner goes idle
+    if (unloads)
+        unload_asked(model, verify_within, now);
+}
+
+void ledger::answers(const std::string& model, const std::string& options, instant now)
+{
+    auto& e = all_[model];
+    if (e.at != model_state::absent && !(e.at == model_state::ready && !e.sure))
+        return;
+    change(e, model_state::ready, now);
+    e.options = options;
+}
+
+void ledger::unload_asked(const std::string& model, duration verify_within, instant now)
+{
+    auto& e = all_[model];
+    // Ollama unloads it when the last call of it has ended; until then others may join.
+    if (e.at != model_state::ready || e.out != 0)
+        return;
+    change(e, model_state::unloading, now);
+    e.unloading_until = now + verify_within;
+}
+
+void ledger::unload_begins(const std::string& model, instant now)
+{
+    auto& e = all_[model];
+    change(e, model_state::unloading, now);
+    e.unloading_until = instant::max();  // the ladder says how it ends
+}
+
+void ledger::gone(const std::string& model, instant now)
+{
+    change(all_[model], model_state::absent, now);
+}
+
+void ledger::is_stuck(const std::string& model, instant now)
+{
+    change(all_[model], model_state::stuck, now);
+}
+
+ledger::drift ledger::listed(const std::vector<loaded_model>& shown, instant asked, instant now)
+{
+    drift d;
+    for (const auto& l : shown) {
+        auto& e = all_[l.canonical];
+        bool later = e.changed > asked && e.changed != instant{};
+        switch (e.at) {
+            case model_state::absent:
+                if (later)
+                    continue;
+                change(e, model_state::ready, now);
+                e.changed = asked;
+                e.foreign = true;
+                ++d.appeared;
+                break;
+            case model_state::ready:
+                if (e.context != 0 && l.context_length != 0 && l.context_length != e.context &&
+                    !later) {
+                    e.foreign = true;
+                    ++d.reloaded;
+                }
+                e.sure = e.sure || !later;
+                break;
+            case model_state::unloading:
+                if (now >= e.unloading_until && e.unloading_until != instant::max()) {
+                    change(e, model_state::ready, now);
+                    e.foreign = true;
+                }
+                break;
+            case model_state::loading:
+            case model_state::stuck: break;
+        }
+        e.size_vram = l.size_vram;
+        e.context = l.context_length;
+        e.expires_at = l.expires_at;
+        if (e.out == 0 && e.last_used <= asked)
+            e.expires = l.expires_in ? std::optional<instant>(now + *l.expires_in) : std::nullopt;
+        if (e.at == model_state::ready && !e.foreign && l.size_vram != 0)
+            sizes_[{l.canonical, e.options}] = l.size_vram;
+    }
+    for (auto& [name, e] : all_) {
+        bool in = std::any_of(shown.begin(), shown.end(),
+                              [&n = name](const auto& l) { return l.canonical == n; });
+        if (in || e.changed > asked)
+            continue;
+        if (e.at == model_state::ready) {
+            bool in_time = !e.sure || (e.expires && now >= *e.expires);
+            if (!in_time)
+                ++d.vanished;
+            change(e, model_state::absent, now);
+        } else if (e.at == model_state::unloading && e.unloading_until != instant::max()) {
+            change(e, model_state::absent, now);
+        }
+    }
+    return d;
+}
+
+void ledger::upstream_away()
+{
+    for (auto& [name, e] : all_)
+        if (e.at == model_state::ready)
+            e.sure = false;
+}
+
+const ledger::entry* ledger::find(std::string_view model) const
+{
+    auto found = all_.find(model);
+    return found == all_.end() ? nullptr : &found->second;
+}
+
+model_state ledger::state(std::string_view model) const
+{
+    const auto* e = find(model);
+    return e == nullptr ? model_state::absent : e->at;
+}
+
+bool ledger::serves(std::string_view model, const std::string& options, bool reuse,
+                    instant now) const
+{
+    const auto* e = find(model);
+    return e != nullptr && serves(*e, options, reuse, now);
+}
+
+bool ledger::serves(const entry& e, const std::string& options, bool reuse, instant now)
+{
+    if (e.at != model_state::ready || !e.sure)
+        return false;
+    if (e.out == 0 && e.expires && now >= *e.expires)
+        return false;  // its keep_alive is over: it goes, or has gone
+    if (e.foreign) {
+        // Loaded by somebody else: the wish for nothing is taken for the same as theirs, and one
+        // for just the context it has.
+        auto wish = load_options::read(options);
+        return options.empty() || (wish.without_num_ctx().empty() && e.context != 0 &&
+                                   wish.num_ctx() == e.context);
+    }
+    if (e.options == options)
+        return true;
+    if (!reuse || e.options.find('\x1f') != std::string::npos ||
+        options.find('\x1f') != std::string::npos)
+        return false;
+    return load_options::read(e.options).serves_smaller(load_options::read(options), e.context);
+}
+
+std::uint64_t ledger::measured(std::string_view model, const std::string& options) const
+{
+    auto found = sizes_.find({std::string(model), options});
+    return found == sizes_.end() ? 0 : found->second;
+}
+
+void ledger::keep_apart(const std::string& a, const std::string& b)
+{
+    apart_.insert(std::minmax(a, b));
+}
+
+bool ledger::apart(const std::string& a, const std::string& b) const
+{
+    return apart_.count(std::minmax(a, b)) != 0;
+}
+
+}  // namespace gateway
