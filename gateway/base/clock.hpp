@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 namespace gateway {
 
@@ -15,6 +16,15 @@ using duration = steady::duration;
 inline std::int64_t ms(duration d)
 {
     return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
+}
+
+// "300" or "0.25": seconds for people, without trailing zeros below the millisecond.
+inline std::string in_seconds(duration d)
+{
+    auto text = std::to_string(ms(d) / 1000);
+    if (auto rest = ms(d) % 1000; rest != 0)
+        text += "." + std::to_string(1000 + rest).substr(1);
+    return text;
 }
 
 inline double seconds(duration d)

@@ -1,4 +1,4 @@
-// What is known of one model at one upstream. Private to this room.
+// What is known of one model at one upstream besides its state. Private to this room.
 #pragma once
 
 #include "async/event.hpp"
@@ -7,10 +7,12 @@
 namespace gateway {
 
 struct models::entry {
-    std::string name;  // canonical
-    std::optional<loaded_model> loaded;
+    std::string name;  // of its runner
+    std::string as;    // the name it was last called by
     silence quiet;
+    parallel beside;
     std::set<presence*> out;
+    bool served = true;               // a call of it has gone out since it was loaded
     std::optional<unload_plan> plan;  // while it is unloading or stuck
     unsigned requests_out = 0;        // unload requests not yet answered
     bool probing = false;

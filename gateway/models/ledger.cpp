@@ -38,6 +38,7 @@ void ledger::load_begins(const std::string& model, const std::string& options, i
     auto& e = all_[model];
     change(e, model_state::loading, now);
     e.options = options;
+    e.calls = 0;
     e.foreign = false;
     e.size_vram = 0;
     e.context = 0;
@@ -60,6 +61,7 @@ void ledger::call_began(const std::string& model, instant now)
 {
     auto& e = all_[model];
     ++e.out;
+    ++e.calls;
     e.last_used = now;
 }
 
@@ -157,8 +159,10 @@ ledger::drift ledger::listed(const std::vector<loaded_model>& shown, instant ask
             continue;
         if (e.at == model_state::ready) {
             bool in_time = !e.sure || (e.expires && now >= *e.expires);
-            if (!in_time)
+            if (!in_time) {
                 ++d.vanished;
+                d.gone.push_back(name);
+            }
             change(e, model_state::absent, now);
         } else if (e.at == model_state::unloading && e.unloading_until != instant::max()) {
             change(e, model_state::absent, now);

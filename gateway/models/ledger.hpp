@@ -36,7 +36,8 @@ public:
         std::optional<instant> expires;  // known since its last call ended; only while idle
         instant changed{};               // when its state last changed here
         instant last_used{};
-        std::size_t out = 0;  // calls of it at the upstream
+        std::size_t out = 0;    // calls of it at the upstream
+        std::size_t calls = 0;  // calls of it that went out since it was loaded
         std::optional<duration> last_load;
         instant unloading_until{};  // a call asked for it (keep_alive 0): if it is still there then,
                                     // somebody has taken it back
@@ -66,6 +67,7 @@ public:
         unsigned appeared = 0;  // loaded by somebody else
         unsigned vanished = 0;  // gone before its time
         unsigned reloaded = 0;  // by somebody else, with other options
+        std::vector<std::string> gone;  // those that vanished
     };
     // A listing of /api/ps that was asked for at `asked` and came at `now`; its names are runners'
     // names. What has changed here since it was asked is not corrected by it.

@@ -1,6 +1,8 @@
-// What an upstream has and holds: listings asked for, understood, and kept.
+// Listings asked for, understood, and laid against the ledger.
 #include "models/models.hpp"
 
+#include "base/log.hpp"
+#include "base/wall_time.hpp"
 #include "models/entry.hpp"
 #include "upstream/ollama.hpp"
 
@@ -10,15 +12,30 @@ namespace gateway {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+std::optional<duration> from_now(const std::string& time)
+{
+    auto at = parse_rfc3339(time);
+    if (!at)
+        return std::nullopt;
+    auto now = std::chrono::duration<double>(wall_clock::now().time_since_epoch()).count();
+    // Ollama says the year 2318 for "never".
+    auto seconds = std::clamp(*at - now, -1e6, 1e8);
+    return std::chrono::duration_cast<duration>(std::chrono::duration<double>(seconds));
+}
+
+}  // namespace
+
 models::models(surroundings s) : with_(std::move(s)), look_(with_.io), inside_(with_.io) {}
 models::~models() = default;
 
-models::entry& models::of_name(const std::string& model)
+models::entry& models::of_name(const std::string& runner)
 {
-    auto& e = entries_[model];
+    auto& e = entries_[runner];
     if (!e) {
         e = std::make_unique<entry>();
-        e->name = model;
+        e->name = e->as = runner;
         e->news = std::make_unique<event>(with_.io);
     }
     return *e;
@@ -28,8 +45,7 @@ awaitable<void> models::watch()
 {
     gate::pass here(inside_);
     while (!closing_.requested()) {
-        if (!tags_known_ || tags_older_than(60s))
-            co_await refresh_tags();
+        co_await with_.names.refresh(60s);
         if (closing_.requested())
             break;
         co_await list(nullptr);
@@ -38,18 +54,53 @@ awaitable<void> models::watch()
             bool stuck = m->plan && m->plan->at() == unload_plan::stage::stuck;
             if (stuck && !m->probing && now >= m->next_probe && !closing_.requested())
                 spawn(with_.io, "probe", probe(*m));
+            if (now >= m->beside.next_trial()) {
+                auto before = m->beside.limit();
+                m->beside.try_again(now);
+                learn(*m, before);
+            }
         }
-        co_await look_.wait_until(steady::now() + with_.settings()->reconcile.interval);
+        co_await look_.wait_until(steady::now() + pause());
     }
 }
 
-// A model answers that no listing has shown: the next one should not wait for its interval.
+// Until the next listing: sooner while something is about to go.
+duration models::pause() const
+{
+    duration pause = with_.settings()->reconcile.interval;
+    for (const auto& [name, e] : ledger_.all())
+        if (e.at == model_state::unloading)
+            pause = std::min<duration>(pause, 250ms);
+    return pause;
+}
+
+bool models::has_budget() const
+{
+    return with_.settings()->upstreams[with_.place].vram.has_value();
+}
+
+// Something has changed that only a listing can tell: the next one does not wait for its interval.
 void models::list_soon(instant now)
 {
     if (list_asked_at_ != instant::min() && now - list_asked_at_ < 250ms)
         return;
     list_asked_at_ = now;
     look_.tell();
+}
+
+void models::upstream_is(bool up)
+{
+    if (!up) {
+        ledger_.upstream_away();
+    } else {
+        for (auto& [name, m] : entries_) {
+            auto before = m->beside.limit();
+            m->beside.forget(steady::now());
+            learn(*m, before);
+        }
+    }
+    look_.tell();
+    with_.news.changed();
 }
 
 void models::close()
@@ -68,105 +119,81 @@ awaitable<void> models::closed(instant deadline)
 awaitable<unload_plan::listing> models::list(const std::string* wanted)
 {
     using listing = unload_plan::listing;
+    auto asked = steady::now();
     auto answer = co_await ask(with_.io, with_.pool, "GET", "/api/ps", "",
                                with_.settings()->reconcile.timeout, &closing_);
-    std::optional<std::vector<loaded_model>> loaded;
+    std::optional<std::vector<loaded_model>> shown;
     if (answer && answer->status == 200)
-        loaded = parse_ps(answer->body);
-    if (!loaded)
+        shown = parse_ps(answer->body);
+    if (!shown)
         co_return listing::unknown;
+    for (auto& l : *shown)
+        co_await with_.names.learn(l.canonical);
+    apply(std::move(*shown), asked);
+    bool there = wanted != nullptr && std::any_of(shown_.begin(), shown_.end(),
+                                                  [&](auto& n) { return n == *wanted; });
+    co_return there ? listing::shows_it : listing::without_it;
+}
+
+void models::apply(std::vector<loaded_model> shown, instant asked)
+{
+    using listing = unload_plan::listing;
     auto now = steady::now();
     listed_at_ = now;
-    for (auto& [name, m] : entries_)
-        m->loaded.reset();
-    for (auto& l : *loaded)
-        of_name(l.canonical).loaded = l;
+    shown_.clear();
+    for (auto& l : shown) {
+        l.canonical = with_.names.runner_of(l.canonical);
+        l.expires_in = from_now(l.expires_at);
+        shown_.push_back(l.canonical);
+    }
+    auto d = ledger_.listed(shown, asked, now);
+    for (auto [kind, n] : {std::pair{"appeared", d.appeared}, std::pair{"vanished", d.vanished},
+                           std::pair{"reloaded", d.reloaded}}) {
+        if (n == 0)
+            continue;
+        with_.counted.drifted(kind, n);
+        log::info("the upstream's listing differs from what was thought",
+                  {{"upstream", with_.upstream}, {"kind", kind}, {"models", n}});
+    }
+    drift_.appeared += d.appeared;
+    drift_.vanished += d.vanished;
+    drift_.reloaded += d.reloaded;
+    pushed_out_.insert(pushed_out_.end(), d.gone.begin(), d.gone.end());
     for (auto& [name, m] : entries_) {
-        if (m->plan) {
-            m->plan->listed(m->loaded ? listing::shows_it : listing::without_it, now);
-            m->news->tell();
-        }
+        if (!m->plan)
+            continue;
+        bool there = std::find(shown_.begin(), shown_.end(), name) != shown_.end();
+        m->plan->listed(there ? listing::shows_it : listing::without_it, now);
+        m->news->tell();
     }
     std::erase_if(entries_, [this](const auto& e) {
-        return !e.second->loaded && !e.second->plan && e.second->quiet.idle() &&
-               e.second->out.empty() && !e.second->probing && e.second->requests_out == 0 &&
-               !lists(e.first);
+        const auto& m = *e.second;
+        return ledger_.state(e.first) == model_state::absent && !m.plan && m.quiet.idle() &&
+               m.out.empty() && !m.probing && m.requests_out == 0 && m.beside.limit() == 0 &&
+               !with_.names.lists(e.first);
     });
-    bool shown = wanted != nullptr && of_name(*wanted).loaded.has_value();
-    co_return shown ? listing::shows_it : listing::without_it;
-}
-
-awaitable<void> models::refresh_tags()
-{
-    if (tags_asked_) {
-        auto asked = tags_asked_;
-        while (tags_asked_ == asked) {
-            // One waiter at a time can be told: the others look again shortly.
-            co_await asked->wait_until(steady::now() + 20ms);
-        }
-        co_return;
-    }
-    tags_asked_ = std::make_shared<event>(with_.io);
-    auto answer = co_await ask(with_.io, with_.pool, "GET", "/api/tags", "",
-                               with_.settings()->reconcile.timeout, &closing_);
-    std::optional<std::vector<listed_model>> all;
-    if (answer && answer->status == 200)
-        all = parse_tags(answer->body);
-    // A list that does not come leaves the last one standing.
-    if (all) {
-        tags_.clear();
-        for (auto& m : *all)
-            tags_.emplace(m.canonical, m);
-        tags_known_ = true;
-    }
-    tags_at_ = steady::now();
-    std::exchange(tags_asked_, nullptr)->tell();
-}
-
-bool models::tags_older_than(duration d) const
-{
-    return tags_at_ == instant::min() || steady::now() - tags_at_ > d;
-}
-
-awaitable<models::listed> models::find(const std::string& model)
-{
-    if (tags_known_ && lists(model))
-        co_return listed::yes;
-    // A storm of unknown names asks once a second, no more.
-    if (tags_older_than(1s))
-        co_await refresh_tags();
-    if (!tags_known_)
-        co_return listed::unknown;
-    co_return lists(model) ? listed::yes : listed::no;
-}
-
-models::condition models::of(const std::string& model) const
-{
-    auto found = entries_.find(model);
-    if (found == entries_.end() || !found->second->plan)
-        return condition::fine;
-    return found->second->plan->at() == unload_plan::stage::stuck ? condition::stuck
-                                                                  : condition::unloading;
+    ledger_.forget_absent([this](const std::string& name) { return with_.names.lists(name); });
+    with_.news.changed();
 }
 
 std::vector<models::view> models::views(instant now) const
 {
     std::vector<view> all;
-    for (const auto& [name, m] : entries_) {
+    for (const auto& [name, e] : ledger_.all()) {
         view v;
         v.name = name;
-        v.loaded = m->loaded.has_value();
-        auto c = of(name);
-        v.state = c == condition::stuck       ? "stuck"
-                  : c == condition::unloading ? "unloading"
-                  : v.loaded                  ? "ready"
-                                              : "absent";
-        if (m->loaded) {
-            v.size_vram = m->loaded->size_vram;
-            v.expires_at = m->loaded->expires_at;
+        v.state = e.at;
+        v.loaded = e.at == model_state::ready ||
+                   ((e.at == model_state::unloading || e.at == model_state::stuck) &&
+                    std::find(shown_.begin(), shown_.end(), name) != shown_.end());
+        v.size_vram = e.size_vram;
+        v.expires_at = e.expires_at;
+        v.out = e.out;
+        if (auto found = entries_.find(name); found != entries_.end()) {
+            const auto& m = *found->second;
+            v.learned = m.beside.limit();
+            v.silence_s = m.quiet.idle() ? 0 : seconds(m.quiet.silent_for(now));
         }
-        v.out = m->out.size();
-        v.silence_s = m->quiet.idle() ? 0 : seconds(m->quiet.silent_for(now));
         all.push_back(std::move(v));
     }
     return all;
@@ -177,6 +204,27 @@ std::optional<duration> models::listing_age(instant now) const
     if (!listed_at_)
         return std::nullopt;
     return now - *listed_at_;
+}
+
+unsigned models::learned_limit(const std::string& runner) const
+{
+    auto found = entries_.find(runner);
+    return found == entries_.end() ? 0 : found->second->beside.limit();
+}
+
+void models::learn(entry& m, unsigned before)
+{
+    auto now_at = m.beside.limit();
+    if (now_at == before)
+        return;
+    if (now_at != 0 && (before == 0 || now_at < before))
+        log::warn("the upstream runs fewer calls of this model at once than it is allowed to: the "
+                  "others wait here instead; OLLAMA_NUM_PARALLEL would raise it",
+                  {{"upstream", with_.upstream}, {"model", m.name}, {"at_once", now_at}});
+    else
+        log::info("more calls of this model are let in at once",
+                  {{"upstream", with_.upstream}, {"model", m.name}, {"at_once", now_at}});
+    with_.news.learned(with_.place, m.name);
 }
 
 }  // namespace gateway

@@ -1,25 +1,38 @@
 // What is done about a model that hangs: unload_plan.hpp decides, here it is carried out.
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "base/wall_time.hpp"
 #include "models/entry.hpp"
 #include "upstream/ollama.hpp"
 
 #include <algorithm>
-#include <ctime>
 
 namespace gateway {
 
 using namespace std::chrono_literals;
 
-void models::unload(entry& m, const char* reason)
+bad_news stuck_news(const std::string& model, place_id place)
 {
+    bad_news n;
+    n.place = place;
+    n.how = outcome::stuck;
+    n.why = {fault_code::model_stuck,
+             model + " hangs at the upstream and could not be unloaded; it is tried again when it is"
+                     " gone",
+             whose::upstream, retry::elsewhere, 30};
+    return n;
+}
+
+void models::unload(const std::string& runner, const char* reason)
+{
+    auto& m = of_name(runner);
     if (m.plan || closing_.requested())
         return;
     const auto& s = with_.settings()->unload;
     m.plan.emplace(unload_plan::settings{s.verify_within, s.retries}, steady::now());
     log::warn("unloading a model",
               {{"upstream", with_.upstream}, {"model", m.name}, {"reason", reason}});
-    with_.block(m.name, true);
+    ledger_.unload_begins(m.name, steady::now());
     // Its other silent calls end as timed out. Each takes itself off the list as it ends, so a
     // copy.
     auto others = std::vector<presence*>(m.out.begin(), m.out.end());
@@ -27,6 +40,15 @@ void models::unload(entry& m, const char* reason)
         if (m.out.count(p) != 0)
             p->on_silent_();
     spawn(with_.io, "unload", carry_out(m, reason));
+    with_.news.changed();
+}
+
+void models::unload_asked(const std::string& runner)
+{
+    auto now = steady::now();
+    ledger_.unload_asked(runner, with_.settings()->unload.verify_within, now);
+    list_soon(now);
+    with_.news.changed();
 }
 
 awaitable<void> models::carry_out(entry& m, std::string reason)
@@ -47,14 +69,21 @@ awaitable<void> models::carry_out(entry& m, std::string reason)
         } else if (step.what == action::declare_gone) {
             note(m, reason, told_stuck ? "healed" : "gone", m.plan->took(now));
             m.plan.reset();
-            with_.block(m.name, false);
+            ledger_.gone(m.name, now);
+            if (told_stuck)
+                with_.news.stuck_changed();
+            with_.news.changed();
             break;
         } else {
             if (!told_stuck) {
                 note(m, reason, "stuck", m.plan->took(now));
                 told_stuck = true;
                 m.next_probe = now + 10s;
-                with_.block(m.name, false);  // those who wait are told at once, not kept
+                ledger_.is_stuck(m.name, now);
+                // Those who wait are told at once, not kept.
+                with_.news.in_vain(m.name, nullptr, stuck_news(m.name, with_.place));
+                with_.news.stuck_changed();
+                with_.news.changed();
             }
             co_await m.news->wait_until();
         }
@@ -70,7 +99,7 @@ awaitable<void> models::send_unload(entry& m)
         std::min<duration>(unload_plan::request_within, with_.settings()->unload.verify_within);
     auto answer =
         co_await ask(with_.io, with_.pool, "POST", "/api/generate",
-                     "{\"model\":" + json_quote(m.name) + ",\"keep_alive\":0}", within, &closing_);
+                     "{\"model\":" + json_quote(m.as) + ",\"keep_alive\":0}", within, &closing_);
     --m.requests_out;
     if (!m.plan)
         co_return;
@@ -92,7 +121,7 @@ awaitable<void> models::probe(entry& m)
     gate::pass here(inside_);
     m.probing = true;
     auto answer = co_await ask(with_.io, with_.pool, "POST", "/api/generate",
-                               "{\"model\":" + json_quote(m.name) +
+                               "{\"model\":" + json_quote(m.as) +
                                    ",\"prompt\":\"1\",\"stream\":false,\"keep_alive\":0,"
                                    "\"options\":{\"num_predict\":1}}",
                                10s, &closing_);
@@ -106,15 +135,10 @@ awaitable<void> models::probe(entry& m)
 
 void models::note(const entry& m, const std::string& reason, const char* result, duration took)
 {
-    auto now = std::time(nullptr);
-    std::tm parts{};
-    ::gmtime_r(&now, &parts);
-    char at[32];
-    std::strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%SZ", &parts);
     constexpr std::size_t most = 100;
     if (unloads_.size() == most)
         unloads_.erase(unloads_.begin());
-    unloads_.push_back({m.name, reason, result, ms(took), at});
+    unloads_.push_back({m.name, reason, result, ms(took), rfc3339(wall_clock::now())});
     with_.counted.unloaded(reason, result, took);
     bool bad = std::string_view(result) == "stuck";
     log::write(bad ? log::level::error : log::level::info, "unload ended",

@@ -21,6 +21,11 @@ std::string request_head(const upstream_url& to, std::string_view method, std::s
     return head;
 }
 
+bool says_busy(int status, std::string_view body)
+{
+    return status == 503 && body.find("server busy") != std::string_view::npos;
+}
+
 namespace {
 
 constexpr std::size_t most_body = 64u << 20;
@@ -97,7 +102,10 @@ awaitable<result<reply, fault>> ask(asio::io_context& io, upstream_pool& pool, s
     stop::hook on_outer(outer != nullptr ? *outer : never_asked,
                         [&] { s.request(stop_reason::draining, steady::now()); });
     alarm bound(io, [&] { s.request(stop_reason::too_long, steady::now()); });
-    bound.set(steady::now() + within);
+    bool bounded = within != duration::max();
+    if (bounded)
+        bound.set(steady::now() + within);
+    auto connect = bounded ? within : duration(std::chrono::seconds(10));
     std::optional<std::uint64_t> length;
     if (!body.empty())
         length = body.size();
@@ -111,7 +119,7 @@ awaitable<result<reply, fault>> ask(asio::io_context& io, upstream_pool& pool, s
                      retry::elsewhere, 0};
     };
     for (bool fresh : {false, true}) {
-        auto got = co_await pool.acquire(s, within, fresh);
+        auto got = co_await pool.acquire(s, connect, fresh);
         if (!got) {
             result<reply, fault> r(s.requested() ? late() : got.error());
             co_return r;
