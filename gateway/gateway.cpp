@@ -47,8 +47,16 @@ std::vector<std::string> keep_fixed(const config& now, config& next)
     };
     keep(next.listen, now.listen, "listen");
     keep(next.admin_listen, now.admin_listen, "admin.listen");
-    keep(next.upstreams.front().name, now.upstreams.front().name, "upstreams[0].name");
-    keep(next.upstreams.front().url, now.upstreams.front().url, "upstreams[0].url");
+    if (next.upstreams.size() != now.upstreams.size()) {
+        next.upstreams = now.upstreams;
+        notes.emplace_back("upstreams: one more or less changes with the next start");
+        return notes;
+    }
+    for (std::size_t n = 0; n < now.upstreams.size(); ++n) {
+        auto place = "upstreams[" + std::to_string(n) + "]";
+        keep(next.upstreams[n].name, now.upstreams[n].name, (place + ".name").c_str());
+        keep(next.upstreams[n].url, now.upstreams[n].url, (place + ".url").c_str());
+    }
     return notes;
 }
 
@@ -62,11 +70,26 @@ std::vector<message_text> messages_of(const config& c)
 
 }  // namespace
 
-turnstile::limits whole_gateway::limits_of(unsigned capacity) const
-{
-    const auto& q = settings_->queue;
-    return {capacity, q.max_waiting, q.max_waiting_per_client, q.max_wait};
-}
+// One upstream with everything that belongs to it.
+struct whole_gateway::upstream_room {
+    upstream_room(whole_gateway& all, place_id place)
+        : pool(all.io_, all.names_, all.settings_->upstreams[place].url),
+          health(all.io_, pool, all.settings_->upstreams[place].name),
+          names({all.io_, pool, all.lore_, [&all] { return all.settings_; }, closing}),
+          loaded({all.io_, pool, all.settings_->upstreams[place].name, place, names, all.counted_,
+                  [&all] { return all.settings_; }, all.fleet_}),
+          here{place, all.settings_->upstreams[place].name, pool, health, names, loaded}
+    {
+        health.on_change([&all, place](bool up) { all.fleet_.site_is(place, up); });
+    }
+
+    upstream_pool pool;
+    upstream_health health;
+    stop closing;
+    catalogue names;
+    models loaded;
+    site here;
+};
 
 whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config> settings,
                              std::function<parsed_config()> read_again)
@@ -76,31 +99,25 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
       rules_(rules_of(settings_)),
       memory_(settings_->limits.memory),
       names_(io),
-      pool_(io, names_, settings_->upstreams.front().url),
-      health_(io, pool_, settings_->upstreams.front().name),
-      generations_(io, limits_of(settings_->upstreams.front().max_concurrent)),
-      embeddings_(io, limits_of(settings_->upstreams.front().max_concurrent_embeddings)),
-      models_({io, pool_, settings_->upstreams.front().name, counted_, [this] { return settings_; },
-               [this](const std::string& model, bool blocked) {
-                   for (auto* pool : {&generations_, &embeddings_})
-                       blocked ? pool->block(model) : pool->unblock(model);
-               }}),
-      site_{settings_->upstreams.front().name, pool_, health_, models_, generations_, embeddings_},
-      exchange_(io, counted_, site_),
+      fleet_({io, counted_, [this] { return settings_; }}),
+      generations_(io, {}, fleet_, place_id(settings_->upstreams.size())),
+      embeddings_(io, {}, fleet_, place_id(settings_->upstreams.size())),
+      exchange_(io, counted_, fleet_, generations_, embeddings_),
       clients_(io, memory_),
       admins_(io, memory_),
-      queue_pages_(exchange_, site_, draining_),
-      admin_pages_({exchange_, site_, counted_, queue_pages_, clients_, admins_, memory_, draining_,
-                    started_, [this] { return warnings(); }, [this] { return reload(); },
+      queue_pages_({exchange_, fleet_, generations_, embeddings_, draining_}),
+      admin_pages_({exchange_, fleet_, generations_, embeddings_, counted_, queue_pages_, clients_, admins_, memory_, draining_,
+                    started_, [this] { return settings_; }, [this] { return warnings(); }, [this] { return reload(); },
                     [this] { drain(); }}),
       beat_now_(io)
 {
     exchange_.set_messages(messages_of(*settings_));
-    apply_limits();
-    health_.on_change([this](bool up) {
-        generations_.open(up);
-        embeddings_.open(up);
-    });
+    fleet_.attach(generations_, embeddings_);
+    for (place_id p = 0; p < settings_->upstreams.size(); ++p) {
+        upstreams_.push_back(std::make_unique<upstream_room>(*this, p));
+        fleet_.add(upstreams_.back()->here);
+    }
+    fleet_.configured();
 
     clients_.rules = admins_.rules = [this] { return rules_; };
     clients_.via = admins_.via = "ollama-gateway-" + random_id().substr(0, 12);
@@ -125,16 +142,6 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
 
 whole_gateway::~whole_gateway() = default;
 
-void whole_gateway::apply_limits()
-{
-    const auto& up = settings_->upstreams.front();
-    generations_.set_limits(limits_of(up.max_concurrent));
-    embeddings_.set_limits(limits_of(up.max_concurrent_embeddings));
-    for (const auto& [name, m] : settings_->models)
-        for (auto* pool : {&generations_, &embeddings_})
-            pool->limit_model(canonical_model(name), m.max_concurrent);
-}
-
 reload_outcome whole_gateway::reload()
 {
     reload_outcome outcome;
@@ -149,17 +156,12 @@ reload_outcome whole_gateway::reload()
         return outcome;
     }
     outcome.notes = keep_fixed(*settings_, read.value);
-    // A limit that stands there no longer is none.
-    for (const auto& [name, m] : settings_->models)
-        if (read.value.models.count(name) == 0)
-            for (auto* pool : {&generations_, &embeddings_})
-                pool->limit_model(canonical_model(name), 0);
     settings_ = std::make_shared<const config>(std::move(read.value));
     rules_ = rules_of(settings_);
     memory_.set_most(settings_->limits.memory);
     exchange_.set_messages(messages_of(*settings_));
     log::open(settings_->log.level, settings_->log.format);
-    apply_limits();
+    fleet_.configured();
     log::info("the configuration was read again", {{"notes", outcome.notes.size()}});
     for (const auto& n : outcome.notes)
         log::warn(n);
@@ -168,10 +170,12 @@ reload_outcome whole_gateway::reload()
 
 void whole_gateway::start()
 {
-    spawn(io_, "health",
-          health_.watch([this] { return duration(settings_->reconcile.interval); },
-                        [this] { return duration(settings_->reconcile.timeout); }));
-    spawn(io_, "models", models_.watch());
+    for (auto& u : upstreams_) {
+        spawn(io_, "health",
+              u->health.watch([this] { return duration(settings_->reconcile.interval); },
+                              [this] { return duration(settings_->reconcile.timeout); }));
+        spawn(io_, "models", u->loaded.watch());
+    }
     for (auto& l : listeners_)
         spawn(io_, "listener", l->run());
     spawn(io_, "admin listener", admin_->run());
@@ -264,16 +268,22 @@ awaitable<void> whole_gateway::leave()
             c->close();
         co_await clients_.inside.empty(steady::now() + 1s);
     }
-    health_.close();
-    models_.close();
-    co_await models_.closed(steady::now() + 2s);
+    fleet_.close();
+    for (auto& u : upstreams_) {
+        u->health.close();
+        u->closing.request(stop_reason::draining, steady::now());
+        u->loaded.close();
+    }
+    for (auto& u : upstreams_)
+        co_await u->loaded.closed(steady::now() + 2s);
     admin_->close();
     admins_.close_idle();
     co_await admins_.inside.empty(steady::now() + 200ms);
     for (auto* c : admins_.open)
         c->close();
     co_await admins_.inside.empty(steady::now() + 1s);
-    pool_.close_idle();
+    for (auto& u : upstreams_)
+        u->pool.close_idle();
     over_ = true;
     beat_now_.tell();
     log::info("stopped");

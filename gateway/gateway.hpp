@@ -6,6 +6,7 @@
 #include "admin/queue_pages.hpp"
 #include "downstream/listener.hpp"
 #include "exchange/exchange.hpp"
+#include "models/fleet.hpp"
 #include "upstream/address.hpp"
 
 #include <memory>
@@ -45,8 +46,7 @@ public:
 private:
     awaitable<void> beat();
     awaitable<void> leave();
-    void apply_limits();
-    turnstile::limits limits_of(unsigned capacity) const;
+    struct upstream_room;  // one upstream with everything that belongs to it
 
     asio::io_context& io_;
     std::shared_ptr<const config> settings_;
@@ -58,12 +58,11 @@ private:
     memory_budget memory_;
     metrics counted_;
     resolver names_;
-    upstream_pool pool_;
-    upstream_health health_;
+    model_lore lore_;
+    fleet fleet_;
     admission generations_;
     admission embeddings_;
-    models models_;
-    site site_;
+    std::vector<std::unique_ptr<upstream_room>> upstreams_;
     exchange exchange_;
 
     session_host clients_;

@@ -34,15 +34,25 @@ std::string to_json(const config& c)
         .dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+const config::model_settings* settings_for(const config& c, std::string_view model)
+{
+    if (c.models.empty()) {
+        return nullptr;
+    }
+    const std::string wanted = model_spelling(model);
+    for (const auto& [name, settings] : c.models) {
+        if (model_spelling(name) == wanted) {
+            return &settings;
+        }
+    }
+    return nullptr;
+}
+
 config::timeout_settings timeouts_for(const config& c, std::string_view model)
 {
     config::timeout_settings t = c.timeouts;
-    const std::string wanted = model_spelling(model);
-    for (const auto& [name, settings] : c.models) {
-        if (model_spelling(name) != wanted) {
-            continue;
-        }
-        const config::timeout_overrides& own = settings.timeouts;
+    if (const auto* settings = settings_for(c, model)) {
+        const config::timeout_overrides& own = settings->timeouts;
         t.connect = own.connect.value_or(t.connect);
         t.load = own.load.value_or(t.load);
         t.first_byte = own.first_byte.value_or(t.first_byte);

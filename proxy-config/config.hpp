@@ -175,6 +175,9 @@ std::vector<config_override> overrides_from_environment(const char* const* envir
 // it. Keys of capabilities that this version does not have are left out.
 std::string to_json(const config& c);
 
+// What `models` says of a model; null when nothing. Names are compared as Ollama compares them.
+const config::model_settings* settings_for(const config& c, std::string_view model);
+
 // The timeouts that hold for a model (its own over the general ones). Names are compared as Ollama
 // compares them: `m` is `M:latest` and `registry.ollama.ai/library/m`.
 config::timeout_settings timeouts_for(const config& c, std::string_view model);

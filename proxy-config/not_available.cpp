@@ -13,15 +13,6 @@ struct refusal {
 };
 
 constexpr std::array refusals{
-    refusal{"upstreams[].vram"},
-    refusal{"upstreams[1]", "only one upstream is supported in this version"},
-    refusal{"timeouts.load"},
-    refusal{"unload.stuck_file"},
-    refusal{"models.*.fallbacks"},
-    refusal{"models.*.timeouts.load"},
-    refusal{"models.*.keep_alive"},
-    refusal{"models.*.pin_options"},
-    refusal{"models.*.reuse_larger_context"},
     refusal{"auth"},
     refusal{"jobs"},
 };

@@ -2,6 +2,9 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "call/model_name.hpp"
+
+#include <algorithm>
 
 namespace gateway {
 
@@ -29,7 +32,8 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
         co_return;
     }
     bool controls = path == "/reload" || path == "/drain" ||
-                    (path.starts_with("/calls/") && path.ends_with("/cancel"));
+                    (path.starts_with("/calls/") && path.ends_with("/cancel")) ||
+                    (path.starts_with("/models/") && path.ends_with("/unload"));
     bool reads = path == "/metrics" || path == "/healthz" || path == "/readyz" || path == "/status";
     if (!controls && !reads) {
         fail(fault_code::not_found, "no such page");
@@ -44,7 +48,10 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
     } else if (path == "/healthz") {
         to.whole(200, "text/plain; charset=utf-8", "ok\n");
     } else if (path == "/readyz") {
-        bool up = with_.upstream.health.up() && with_.upstream.health.probed();
+        const auto& all = with_.upstreams.sites();
+        bool up = std::any_of(all.begin(), all.end(), [](const auto* s) {
+            return s->health.up() && s->health.probed();
+        });
         bool ready = up && !with_.draining;
         to.whole(ready ? 200 : 503, "text/plain; charset=utf-8",
                  ready            ? "ready\n"
@@ -69,6 +76,14 @@ void admin_pages::control(const page_request& r, responder& to)
     } else if (path == "/drain") {
         to.json(202, "{\"draining\":true}");
         with_.drain();
+    } else if (path.starts_with("/models/")) {
+        // Names may hold slashes: everything between the first and the last word is the name.
+        auto model = canonical_model(path.substr(8, path.size() - 15));
+        if (with_.upstreams.retire(model))
+            to.json(202, "{\"model\":" + json_quote(model) + ",\"unloading\":true}");
+        else
+            to.fail({fault_code::not_found, "no upstream has this model loaded", whose::client,
+                     retry::no, 0});
     } else {
         auto id = to_lower(path.substr(7, path.size() - 14));
         if (with_.calls.cancel(id))

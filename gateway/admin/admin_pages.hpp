@@ -1,6 +1,7 @@
 // What operators ask on the admin port: metrics, health, status, control (SPEC §11).
 #pragma once
 
+#include "admin/model_counts.hpp"
 #include "admin/queue_pages.hpp"
 #include "downstream/session.hpp"
 #include "telemetry/metrics.hpp"
@@ -21,7 +22,9 @@ class admin_pages : public pages {
 public:
     struct surroundings {
         exchange& calls;
-        site& upstream;
+        fleet& upstreams;
+        const admission& generations;
+        const admission& embeddings;
         metrics& counted;
         queue_pages& queue;
         const session_host& clients;
@@ -29,6 +32,7 @@ public:
         const memory_budget& memory;
         const bool& draining;
         instant started;
+        std::function<std::shared_ptr<const config>()> settings;
         std::function<std::vector<std::string>()> warnings;  // what an operator should know
         std::function<reload_outcome()> reload;
         std::function<void()> drain;
@@ -38,6 +42,7 @@ public:
     awaitable<void> answer(const page_request& r, responder& to) override;
 
 private:
+    live_rooms rooms() const { return {with_.upstreams, with_.generations, with_.embeddings}; }
     void control(const page_request& r, responder& to);
     std::vector<gauge_family> gauges() const;
     std::string status(std::string_view query) const;

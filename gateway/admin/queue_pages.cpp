@@ -79,11 +79,11 @@ awaitable<void> queue_pages::answer(const page_request& r, responder& to)
 std::string queue_pages::queue() const
 {
     auto now = steady::now();
-    const auto& g = site_.generations.view();
-    const auto& e = site_.embeddings.view();
+    const auto& g = rooms_.generations.view();
+    const auto& e = rooms_.embeddings.view();
     std::size_t running = 0;
     json all = json::array();
-    for (const auto& m : model_counts(site_, now)) {
+    for (const auto& m : model_totals(rooms_, now)) {
         running += m.running;
         all.push_back({{"name", m.name},
                        {"loaded", m.loaded},

@@ -1,6 +1,7 @@
 // What anybody may ask on the public port: the queue, and their own call by its id (SPEC §6).
 #pragma once
 
+#include "admin/model_counts.hpp"
 #include "downstream/pages.hpp"
 #include "exchange/exchange.hpp"
 
@@ -11,8 +12,17 @@ namespace gateway {
 
 class queue_pages : public pages {
 public:
-    queue_pages(exchange& calls, site& upstream, const bool& draining)
-        : calls_(calls), site_(upstream), draining_(draining)
+    struct surroundings {
+        exchange& calls;
+        const fleet& upstreams;
+        const admission& generations;
+        const admission& embeddings;
+        const bool& draining;
+    };
+    explicit queue_pages(surroundings s)
+        : calls_(s.calls),
+          rooms_{s.upstreams, s.generations, s.embeddings},
+          draining_(s.draining)
     {
     }
 
@@ -24,7 +34,7 @@ private:
     awaitable<void> events(const std::string& id, responder& to) const;
 
     exchange& calls_;
-    site& site_;
+    live_rooms rooms_;
     const bool& draining_;
 };
 

@@ -31,39 +31,47 @@ json attempts_of(const std::vector<attempt>& a)
 std::string admin_pages::status(std::string_view query) const
 {
     auto now = steady::now();
-    auto& at = with_.upstream;
     json j;
     j["version"] = GATEWAY_VERSION;
     j["uptime_s"] = std::chrono::duration_cast<std::chrono::seconds>(now - with_.started).count();
     j["draining"] = with_.draining;
     j["warnings"] = with_.warnings();
 
-    auto age = at.loaded.listing_age(now);
-    const auto& order = at.generations.view();
-    json up;
-    up["name"] = at.name;
-    up["url"] = std::string(at.pool.url().tls ? "https://" : "http://") + at.pool.url().authority +
-                at.pool.url().prefix;
-    up["up"] = at.health.up();
-    up["permits"] = order.capacity();
-    up["in_use"] = order.in_use();
-    up["vram_budget"] = nullptr;
-    up["last_listing_age_s"] = age ? json(seconds(*age)) : json(nullptr);
-    if (!at.health.why().empty())
-        up["why"] = at.health.why();
-    j["upstreams"] = json::array({up});
+    j["upstreams"] = json::array();
+    json drift{{"appeared", 0}, {"vanished", 0}, {"reloaded", 0}};
+    for (const auto* at : with_.upstreams.sites()) {
+        auto age = at->loaded.listing_age(now);
+        const auto& url = at->pool.url();
+        const auto& budget = with_.settings()->upstreams[at->place].vram;
+        json up;
+        up["name"] = at->name;
+        up["url"] = std::string(url.tls ? "https://" : "http://") + url.authority + url.prefix;
+        up["up"] = at->health.up();
+        up["permits"] = with_.upstreams.permits(at->place);
+        up["in_use"] = with_.generations.view().in_use(at->place);
+        up["vram_budget"] = budget ? json(*budget) : json(nullptr);
+        up["last_listing_age_s"] = age ? json(seconds(*age)) : json(nullptr);
+        if (!at->health.why().empty())
+            up["why"] = at->health.why();
+        j["upstreams"].push_back(std::move(up));
+        const auto& d = at->loaded.drifted();
+        drift["appeared"] = drift["appeared"].get<unsigned>() + d.appeared;
+        drift["vanished"] = drift["vanished"].get<unsigned>() + d.vanished;
+        drift["reloaded"] = drift["reloaded"].get<unsigned>() + d.reloaded;
+    }
 
     j["models"] = json::array();
-    for (const auto& m : model_counts(at, now))
+    for (const auto& m : model_counts(rooms(), now))
         j["models"].push_back(
             {{"name", m.name},
-             {"upstream", at.name},
-             {"state", m.state},
+             {"upstream", m.upstream},
+             {"state", word(m.state)},
              {"loaded", m.loaded},
              {"running", m.running},
              {"waiting", m.waiting},
              {"size_vram", m.size_vram},
              {"expires_at", m.expires_at.empty() ? json(nullptr) : json(m.expires_at)},
+             {"learned_parallel", m.learned == 0 ? json(nullptr) : json(m.learned)},
              {"silence_s", m.silence_s}});
 
     // What runs first, then what waits in its order.
@@ -105,14 +113,21 @@ std::string admin_pages::status(std::string_view query) const
              {"attempts", attempts_of(r->attempts)}});
     j["recent_cursor"] = recent.cursor != 0 ? json(std::to_string(recent.cursor)) : json(nullptr);
 
+    std::vector<std::pair<std::string, models::unload_note>> unloads;
+    for (const auto* at : with_.upstreams.sites())
+        for (const auto& u : at->loaded.unloads())
+            unloads.emplace_back(at->name, u);
+    std::stable_sort(unloads.begin(), unloads.end(),
+                     [](const auto& a, const auto& b) { return a.second.at > b.second.at; });
     j["unloads"] = json::array();
-    for (auto u = at.loaded.unloads().rbegin(); u != at.loaded.unloads().rend(); ++u)
-        j["unloads"].push_back({{"model", u->model},
-                                {"upstream", at.name},
-                                {"reason", u->reason},
-                                {"result", u->result},
-                                {"ms", u->ms},
-                                {"at", u->at}});
+    for (const auto& [upstream, u] : unloads)
+        j["unloads"].push_back({{"model", u.model},
+                                {"upstream", upstream},
+                                {"reason", u.reason},
+                                {"result", u.result},
+                                {"ms", u.ms},
+                                {"at", u.at}});
+    j["drift"] = std::move(drift);
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

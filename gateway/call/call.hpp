@@ -47,7 +47,11 @@ struct call {
     std::string target;  // path and query, as sent
     std::string fields;  // the header lines that go to Ollama, each with its CRLF (SPEC §4)
 
-    std::string body;  // held, exactly what goes upstream
+    bool no_fallback = false;  // X-Gateway-No-Fallback
+    std::string upstream;      // X-Gateway-Upstream; empty: none named
+
+    std::string body;     // held, exactly what goes upstream
+    bool packed = false;  // it came as zstd: the facts are of what is in it
     std::optional<memory_budget::share> body_memory;
     bool has_body = false;
     upload* streamed = nullptr;                    // not held

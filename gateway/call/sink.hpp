@@ -69,9 +69,10 @@ public:
 
     // Ends in an error of ours: a whole answer before the head; after it in-band, then cut.
     virtual void fail(const fault& f, const std::vector<attempt>& tried, const timing& t) = 0;
-    // Ends in the upstream's own error answer, whose head came when ours was already committed.
-    virtual void fail_with(int status, std::string_view body,
-                           const std::vector<attempt>& tried) = 0;
+    // Ends in an upstream's own error answer, that was read whole and not passed on: because
+    // something else was tried after it, or because our head was already committed.
+    virtual void fail_with(int status, std::string_view body, const std::vector<attempt>& tried,
+                           const timing& t) = 0;
     // Ends without another word, and never looks complete.
     virtual void cut() = 0;
 };

@@ -278,13 +278,20 @@ void client_sink::fail(const fault& f, const std::vector<attempt>& tried, const 
     }
     if (f.code == fault_code::draining)
         manners_.keep_alive = false;
-    begin_fields(http_status(f.code, call_.words), {});
-    auto text = error_body(f, call_.words, tried);
+    whole_error(http_status(f.code, call_.words), error_body(f, call_.words, tried), f.retry_after,
+                tried, t);
+}
+
+// An error answer of its own, before any head.
+void client_sink::whole_error(int status, std::string_view text, int retry_after,
+                              const std::vector<attempt>& tried, const timing& t)
+{
+    begin_fields(status, {});
     held_ += call_.words == dialect::native ? "Content-Type: application/json; charset=utf-8\r\n"
                                             : "Content-Type: application/json\r\n";
     held_.append("Date: ").append(http_date()).append("\r\n");
-    if (f.retry_after > 0)
-        held_.append("Retry-After: ").append(std::to_string(f.retry_after)).append("\r\n");
+    if (retry_after > 0)
+        held_.append("Retry-After: ").append(std::to_string(retry_after)).append("\r\n");
     story_fields(t, tried);
     end_fields(text.size(), false);
     if (framing_ != frame_as::nothing)
@@ -295,10 +302,21 @@ void client_sink::fail(const fault& f, const std::vector<attempt>& tried, const 
         to_.shut();
 }
 
-void client_sink::fail_with(int status, std::string_view text, const std::vector<attempt>& tried)
+void client_sink::fail_with(int status, std::string_view text, const std::vector<attempt>& tried,
+                            const timing& t)
 {
     if (end_ != end::open)
         return;
+    if (!at_.head_committed) {
+        // Its own words, unchanged, unless there is more to tell than it knew of.
+        // What Ollama said to a load of ours it said in its native words.
+        bool foreign_words = call_.words != dialect::native && text.starts_with("{\"error\":\"");
+        if (tried.size() > 1 || foreign_words)
+            whole_error(status, upstream_error_body(status, text, call_.words, tried), 0, tried, t);
+        else
+            whole_error(status, text, 0, tried, t);
+        return;
+    }
     body(upstream_error_in_band(status, text, call_.where, call_.words, call_.framed, tried));
     cut();
 }

@@ -30,7 +30,8 @@ public:
     void flush() override;
     awaitable<void> room() override;
     void fail(const fault& f, const std::vector<attempt>& tried, const timing& t) override;
-    void fail_with(int status, std::string_view body, const std::vector<attempt>& tried) override;
+    void fail_with(int status, std::string_view body, const std::vector<attempt>& tried,
+                   const timing& t) override;
     void cut() override;
 
     // The answer has been given whole; the connection may carry another request if keep_alive().
@@ -49,6 +50,8 @@ private:
     void begin_fields(int status, std::string_view reason);
     void end_fields(std::optional<std::uint64_t> length, bool no_body);
     void story_fields(const timing& t, const std::vector<attempt>& tried);
+    void whole_error(int status, std::string_view text, int retry_after,
+                     const std::vector<attempt>& tried, const timing& t);
     void body(std::string_view bytes);
     void finish();
     void after_write();

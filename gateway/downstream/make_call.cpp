@@ -55,6 +55,8 @@ call begin_call(const request_head& head, const classified& how, const identity&
     c.id = std::move(id);
     c.client = who.client;
     c.background = iequals(head.get("X-Gateway-Priority"), "background");
+    c.no_fallback = trim(head.get("X-Gateway-No-Fallback")) == "1";
+    c.upstream = head.get("X-Gateway-Upstream");
     c.where = how.where;
     c.what = how.what;
     c.words = how.words;
@@ -84,6 +86,7 @@ result<void, fault> add_body(call& c, const request_head& head, const classified
         if (!plain)
             return plain.error();
         facts = scan_json(*plain, how.where);
+        c.packed = true;
         if (facts)
             facts->size = body.size();
     } else {

@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "call/model_name.hpp"
+#include "downstream/keep_alive_value.hpp"
 #include "exchange/live_call.hpp"
 #include "exchange/route.hpp"
 
@@ -9,55 +10,54 @@
 
 namespace gateway {
 
-namespace {
-
-// In seconds, of which clients honour one to sixty (clients.md §1); while nobody knows, half of
-// that.
-int retry_after(std::optional<duration> turn)
+exchange::exchange(asio::io_context& io, metrics& counted, fleet& upstreams, admission& generations,
+                   admission& embeddings)
+    : io_(io),
+      counted_(counted),
+      fleet_(upstreams),
+      generations_(generations),
+      embeddings_(embeddings)
 {
-    if (!turn)
-        return 30;
-    auto whole = std::chrono::ceil<std::chrono::seconds>(*turn).count();
-    return static_cast<int>(std::clamp<std::int64_t>(whole, 1, 60));
 }
 
-}  // namespace
-
-exchange::exchange(asio::io_context& io, metrics& counted, site& upstream)
-    : io_(io), counted_(counted), site_(upstream)
+exchange::ending exchange::refusal(fault_code code, std::string why, int retry_after) const
 {
+    ending e;
+    e.how = outcome::refused;
+    e.why = {code, std::move(why), whose::ours, retry::elsewhere, retry_after};
+    e.unsent = true;
+    return e;
 }
 
 awaitable<void> exchange::serve(call& c, sink& to)
 {
     live_call live({io_, book_, counted_, messages_}, c, to);
     if (draining_) {
-        ending refused{
-            outcome::refused,
-            {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
-            0,
-            true};
-        finish(live, refused);
+        finish(live, refusal(fault_code::draining, "the gateway is stopping", 5));
         co_return;
     }
     route_facts facts;
     facts.what = c.what;
     facts.cloud = is_cloud(c.facts.model);
-    bool generates = c.what == kind::generation || c.what == kind::embedding;
-    if (generates && !facts.cloud) {
-        auto found = co_await site_.loaded.find(c.model);
-        facts.known_not = found == models::listed::no;
-        live.labelled(found == models::listed::yes);
+    bool wants = c.what == kind::generation || c.what == kind::embedding || c.what == kind::load;
+    place_set missing = 0;
+    if (wants && !facts.cloud) {
+        auto found = co_await fleet_.find(c.model);
+        missing = found.missing;
+        live.labelled(found.listed == catalogue::listed::yes);
+        // What has fallbacks is not lost when no upstream has it.
+        facts.known_not =
+            found.listed == catalogue::listed::no && fallbacks_of(c).empty();
         if (ended(live))
             co_return;
     } else if (!c.model.empty()) {
-        live.labelled(site_.loaded.lists(c.model));
+        live.labelled(fleet_.lists(c.model));
     }
     auto which = route(facts);
     if (which == way::straight)
-        co_await straight(live);
+        co_await straight(live, straight_to(c));
     else
-        co_await queued(live, which == way::embedding);
+        co_await queued(live, which);
 }
 
 // Has the call been ended before it was anywhere? Then everything is said here.
@@ -65,147 +65,381 @@ bool exchange::ended(live_call& live)
 {
     if (!live.ending().requested())
         return false;
-    finish(live, stopped(live, live.ending(), site_.pool.url()));
+    finish(live, stopped(live, live.ending()));
     return true;
 }
 
-awaitable<void> exchange::straight(live_call& live)
+// --- what needs no permit ---
+
+// Where it goes: management to the upstream it names, or the first of the configuration; the rest to
+// one that has its model, or to the first that is up.
+site& exchange::straight_to(const call& c) const
+{
+    if (c.what == kind::management) {
+        auto* named = c.upstream.empty() ? nullptr : fleet_.named(c.upstream);
+        return named != nullptr ? *named : *fleet_.sites().front();
+    }
+    if (!c.model.empty()) {
+        site* has = nullptr;
+        for (auto* s : fleet_.sites()) {
+            if (!s->health.up() || !s->names.lists(c.model))
+                continue;
+            if (c.what == kind::unload &&
+                s->loaded.book().state(s->names.runner_of(c.model)) == model_state::ready)
+                return *s;
+            if (has == nullptr)
+                has = s;
+        }
+        if (has != nullptr)
+            return *has;
+    }
+    return fleet_.first();
+}
+
+awaitable<void> exchange::straight(live_call& live, site& where)
 {
     auto& c = live.what();
-    live.starts();
-    live.tries(site_.name);
-    auto e = co_await try_once(live, nullptr);
+    live.starts(duration{});
+    live.tries(where.name, c.model);
+    attempt_at at{where};
+    auto e = co_await try_once(live, at);
     if (e.how == outcome::connect_failed)
-        site_.health.refused(e.why.message);
+        where.health.refused(e.why.message);
+    bool unloaded = c.what == kind::unload && e.how == outcome::ok;
     finish(live, e);
     if (c.what == kind::management)
-        site_.loaded.forget_tags();
+        fleet_.forget_tags();
+    if (unloaded)
+        where.loaded.unload_asked(where.names.runner_of(c.model));
 }
 
-awaitable<void> exchange::queued(live_call& live, bool embedding)
+// --- what waits for a model, or for a permit ---
+
+std::vector<std::string> exchange::fallbacks_of(const call& c) const
+{
+    // Never for embeddings and transcriptions: another model's numbers are no substitute.
+    if (c.what != kind::generation || c.where == endpoint::transcriptions || c.no_fallback)
+        return {};
+    const auto* own = settings_for(*c.settings, c.model);
+    return own != nullptr ? own->fallbacks : std::vector<std::string>{};
+}
+
+// Makes `t` the model whose turn it is, or one of those after it: what has no chance is recorded and
+// passed over. False when none is left; `last` says why.
+awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, ending& last)
 {
     auto& c = live.what();
-    auto& at = embedding ? site_.embeddings : site_.generations;
-    visitor v;
-    v.client = c.client;
-    v.model = c.model;
-    v.background = c.background;
-    if (embedding)
-        v.weight = embedding_weight(c.facts.inputs, at.view().capacity());
-    permit p(at, std::move(v));
-    using answer_of = turnstile::answer;
-    if (p.arrival() != answer_of::granted && p.arrival() != answer_of::waiting) {
-        bool late = p.arrival() == answer_of::too_long;
-        ending refused{outcome::refused,
-                       {late ? fault_code::queue_timeout : fault_code::queue_full,
-                        late ? "it would wait longer than queue.max_wait"
-                        : p.arrival() == answer_of::client_full
-                            ? "this client already holds its share of the waiting places"
-                            : "all waiting places are taken (queue.max_waiting)",
-                        whose::ours, retry::elsewhere, p.retry_after()},
-                       0,
-                       true};
-        counted_.rejected(word(refused.why.code));
-        finish(live, refused);
-        co_return;
-    }
-    live.holds([this] { return !site_.health.up(); }, live.settings().queue.hold_upstream);
-    std::optional<instant> first_refusal;
-    for (;;) {
-        if (!co_await wait_for_turn(live, p, at))
-            co_return;
-        live.starts();
-        auto began = steady::now();
-        live.tries(site_.name);
-        auto e = co_await try_once(live, &c.model);
-        if (e.how == outcome::connect_failed && !first_refusal)
-            first_refusal = began;
-        bool held = e.how == outcome::connect_failed && e.unsent &&
-                    steady::now() - *first_refusal < live.settings().queue.hold_upstream;
-        if (held && !live.ending().requested() && !draining_) {
-            // Nothing of it was done: back to the head of the queue, until an upstream is up again.
-            live.tried(e.how, 0, e.why.message);
-            site_.health.refused(e.why.message);
-            live.holds([this] { return !site_.health.up(); }, live.settings().queue.hold_upstream);
-            p.put_back();
-            continue;
+    for (;; tries.next_model()) {
+        t = target{};
+        t.substitute = tries.substituted();
+        t.as = t.substitute ? tries.model() : c.facts.model;
+        t.model = canonical_model(tries.model());
+        auto found = co_await fleet_.find(t.model);
+        const auto* own = settings_for(*c.settings, t.model);
+        bool pinned = own != nullptr && own->pin_options;
+        if (t.substitute)
+            t.edits.model = t.as;
+        bool native = c.words == dialect::native;
+        t.edits.strip_load_options = pinned && native;
+        if (own != nullptr && own->keep_alive && native)
+            t.edits.keep_alive = *own->keep_alive;
+        t.lane.model = found.runner;
+        t.lane.options = fleet_.options_of(c, c.body, c.facts, t.model, pinned);
+        t.lane.barred = t.missing = found.missing;
+
+        std::optional<bad_news> no;
+        if (found.listed == catalogue::listed::no) {
+            no.emplace();
+            no->how = outcome::upstream_status;
+            no->status = 404;
+            no->body = "{\"error\":\"model '" + t.as + "' not found\"}";
+            no->why.message = "model '" + t.as + "' not found";
+        } else if (tries.more_models() && fleet_.too_big(t.lane, t.model)) {
+            no.emplace();
+            no->how = outcome::does_not_fit;
+            no->why.message = t.as + " does not fit into the VRAM there is";
+        } else {
+            no = fleet_.hopeless(t.lane);
         }
-        p.finish(e.how == outcome::ok ? std::optional<duration>(steady::now() - began)
-                                      : std::nullopt);
-        finish(live, e);
-        co_return;
+        if (!no) {
+            live.turns_to(t.model);
+            co_return true;
+        }
+        live.tries(fleet_.at(no->place).name, t.model);
+        last = told(*no);
+        if (!tries.more_models())
+            co_return false;
+        live.tried(last.how, last.status, last.why.message);
+        fell_back(t.model, tries, last.how);
     }
 }
 
-awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& at)
+// Names that no upstream lists are anybody's: they are counted together.
+void exchange::fell_back(const std::string& from, const attempts& tries, outcome why)
+{
+    auto label = [this](const std::string& name) {
+        auto canonical = canonical_model(name);
+        return fleet_.lists(canonical) ? canonical : std::string("other");
+    };
+    counted_.fell_back(label(from), label(tries.next_name()), word(why));
+}
+
+// Bad news for a call that waits is how a try of it ended.
+exchange::ending exchange::told(const bad_news& news)
+{
+    ending e;
+    e.how = news.how;
+    e.why = news.why;
+    e.status = news.status;
+    e.unsent = true;
+    e.withheld = news.how == outcome::upstream_status;
+    e.body = news.body;
+    return e;
+}
+
+models::wish exchange::wish_of(const call& c, const target& t) const
+{
+    models::wish w;
+    w.runner = t.lane.model;
+    w.options = t.lane.options;
+    w.as = t.as;
+    w.embedding = c.what == kind::embedding;
+    // keep_alive 0 in a load request would be an unload; the call itself says it.
+    if (t.edits.keep_alive)
+        w.keep_alive = *t.edits.keep_alive;
+    else if (c.facts.keep == keep_alive::other && c.words == dialect::native)
+        w.keep_alive = c.body.substr(c.facts.keep_alive_value.begin,
+                                     c.facts.keep_alive_value.end - c.facts.keep_alive_value.begin);
+    if (!w.keep_alive.empty() && read_keep_alive(w.keep_alive) == keep_alive::zero)
+        w.keep_alive.clear();
+    return w;
+}
+
+awaitable<void> exchange::queued(live_call& live, way which)
+{
+    auto& c = live.what();
+    attempts tries(c.model, fallbacks_of(c));
+    target t;
+    ending last;
+    bool any = co_await prepare(live, tries, t, last);
+    if (!any || ended(live)) {
+        if (!any)
+            finish(live, last);
+        co_return;
+    }
+    auto& at = which == way::embedding ? embeddings_ : generations_;
+    visitor v;
+    v.client = c.client;
+    v.lane = t.lane;
+    v.background = c.background;
+    v.errand = which == way::errand;
+    if (which == way::embedding)
+        v.weight = embedding_weight(c.facts.inputs, largest_pool());
+    fleet_.wishes(t.lane, wish_of(c, t));
+    permit p(at, std::move(v));
+    if (!admitted(live, p))
+        co_return;
+    live.holds([this] { return !fleet_.any_up(); }, live.settings().queue.hold_upstream);
+    for (;;) {
+        std::optional<bad_news> news;
+        bool go = co_await wait_for_turn(live, p, at, t, news);
+        if (!go)
+            co_return;
+        ending e;
+        auto place = news ? news->place : p.place();
+        if (news) {
+            live.tries(fleet_.at(place).name, t.model);
+            e = told(*news);
+        } else {
+            e = co_await try_at(live, p, tries, t);
+        }
+        bool more = co_await goes_on(live, p, tries, t, e, place);
+        if (!more)
+            co_return;
+        fleet_.wishes(t.lane, wish_of(c, t));
+    }
+}
+
+unsigned exchange::largest_pool() const
+{
+    unsigned most = 1;
+    for (const auto* s : fleet_.sites())
+        most = std::max(most, embeddings_.view().capacity(s->place));
+    return most;
+}
+
+// Did the queue take it? Else the refusal is told here.
+bool exchange::admitted(live_call& live, permit& p)
+{
+    using answer_of = turnstile::answer;
+    if (p.arrival() == answer_of::granted || p.arrival() == answer_of::waiting)
+        return true;
+    bool late = p.arrival() == answer_of::too_long;
+    auto e = refusal(late ? fault_code::queue_timeout : fault_code::queue_full,
+                     late ? "it would wait longer than queue.max_wait"
+                     : p.arrival() == answer_of::client_full
+                         ? "this client already holds its share of the waiting places"
+                         : "all waiting places are taken (queue.max_waiting)",
+                     p.retry_after());
+    counted_.rejected(word(e.why.code));
+    finish(live, e);
+    return false;
+}
+
+// A permit and a model that is ready; or, with `news`, none. False when the call has ended.
+awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& at, const target& t,
+                                        std::optional<bad_news>& news)
 {
     const auto& q = live.settings().queue;
     if (!p.granted()) {
         auto until = q.max_wait.count() == 0 ? instant::max() : live.what().arrived + q.max_wait;
-        live.queues(p, at, until);
+        live.queues(p, at, until, [this, &t] { return fleet_.loading(t.lane); });
         co_await p.turn(live.ending());
     }
     if (ended(live))
         co_return false;
-    std::optional<ending> refused;
-    if (!p.granted()) {
-        if (draining_)
-            refused = ending{
-                outcome::refused,
-                {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
-                0,
-                true};
-        else if (live.held_too_long())
-            refused = ending{outcome::refused,
-                             {fault_code::no_upstream, "no upstream is up: " + site_.health.why(),
-                              whose::upstream, retry::elsewhere, 10},
-                             0,
-                             true};
-        else
-            refused = ending{outcome::refused,
-                             {fault_code::queue_timeout, "it has waited for queue.max_wait",
-                              whose::ours, retry::elsewhere, retry_after(p.eta(steady::now()))},
-                             0,
-                             true};
-        counted_.rejected(word(refused->why.code));
-    } else if (site_.loaded.of(live.what().model) == models::condition::stuck) {
-        live.tries(site_.name);
-        refused = ending{outcome::stuck,
-                         {fault_code::model_stuck,
-                          live.what().facts.model +
-                              " hangs at the upstream and could not be unloaded; it is tried again"
-                              " when it is gone",
-                          whose::upstream, retry::elsewhere, 30},
-                         0,
-                         true};
-    }
-    if (!refused)
+    if (p.granted())
         co_return true;
-    finish(live, *refused);
+    if (!p.given_up()) {
+        news = p.take_news();
+        if (news)
+            co_return true;
+    }
+    auto e = draining_ ? refusal(fault_code::draining, "the gateway is stopping", 5)
+             : live.held_too_long()
+                 ? refusal(fault_code::no_upstream, "no upstream is up: " + fleet_.why_down(), 10)
+                 : refusal(fault_code::queue_timeout, "it has waited for queue.max_wait",
+                           retry_after(p.eta(steady::now())));
+    counted_.rejected(word(e.why.code));
+    finish(live, e);
     co_return false;
 }
+
+// One try with the permit it has. The permit is still held when it returns.
+awaitable<exchange::ending> exchange::try_at(live_call& live, permit& p, const attempts& tries,
+                                             const target& t)
+{
+    auto& where = fleet_.at(p.place());
+    live.starts(where.loaded.book().load_within(t.lane.model, live.waiting_since()));
+    live.tries(where.name, t.model);
+    auto began = steady::now();
+    attempt_at at{where, &t, &tries, others(t, p.place())};
+    at.context = fleet_.context_to_send(p.place(), t.lane);
+    auto e = co_await try_once(live, at);
+    if (e.how == outcome::ok)
+        p.finish(steady::now() - began);
+    co_return e;
+}
+
+// Places that have the model and where it has not been tried.
+place_set exchange::others(const target& t, place_id tried) const
+{
+    place_set all = 0;
+    for (const auto* s : fleet_.sites())
+        if (s->health.up())
+            all |= place_set(1) << s->place;
+    return all & ~t.lane.barred & ~(place_set(1) << tried);
+}
+
+awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, target& t, ending& e,
+                                  place_id at)
+{
+    auto& where = fleet_.at(at);
+    auto left = others(t, at);
+    if (e.how == outcome::connect_failed) {
+        where.health.refused(e.why.message);
+        // Nothing of it was done: back to the head of the queue, until an upstream is up again.
+        bool held = e.unsent && left == 0 && live.may_still_be_held() && !draining_;
+        if (held && !live.ending().requested()) {
+            live.tried(e.how, 0, e.why.message);
+            live.holds([this] { return !fleet_.any_up(); },
+                       live.settings().queue.hold_upstream);
+            p.put_back();
+            co_return true;
+        }
+    }
+    try_end end;
+    end.how = e.how;
+    end.status = e.status;
+    end.busy = e.withheld && says_busy(e.status, e.body);
+    end.unsupported = e.body.find("does not support") != std::string::npos;
+    end.model_bytes = live.to().at().model_bytes;
+    end.own_limit = e.own_limit;
+    end.ours = live.ending().requested() || draining_;
+    auto next = tries.after(end, left);
+    if (next == attempts::next::end) {
+        p.finish(std::nullopt);
+        finish(live, e);
+        co_return false;
+    }
+    live.tried(e.how, e.status, e.why.message);
+    counted_.upstream_error(where.name, end.busy ? "busy" : word(e.how));
+    // It has had its turn: wherever it goes now, it stands first.
+    bool had_turn = p.granted();
+    if (next == attempts::next::again) {
+        fleet_.busy(at);
+        p.put_back();
+        co_return true;
+    }
+    if (had_turn)
+        p.put_back();
+    if (next == attempts::next::elsewhere) {
+        t.lane.barred |= place_set(1) << at;
+    } else {
+        fell_back(t.model, tries, e.how);
+        tries.next_model();
+        bool any = co_await prepare(live, tries, t, e);
+        if (!any) {
+            finish(live, e);
+            co_return false;
+        }
+        if (ended(live))
+            co_return false;
+    }
+    p.move(t.lane);
+    co_return true;
+}
+
+// In seconds, of which clients honour one to sixty (clients.md §1); while nobody knows, half of
+// that.
+int exchange::retry_after(std::optional<duration> turn)
+{
+    if (!turn)
+        return 30;
+    auto whole = std::chrono::ceil<std::chrono::seconds>(*turn).count();
+    return static_cast<int>(std::clamp<std::int64_t>(whole, 1, 60));
+}
+
+// --- the end ---
 
 // The verdict: told to the client unless it has had its answer, and kept in the record.
 void exchange::finish(live_call& live, const ending& e)
 {
-    if (live.attempts().empty() && e.how == outcome::refused) {
+    if (e.how == outcome::refused && !live.attempt_open() && live.tells_attempts()) {
         // What was never sent is told with its reason too (SPEC §7).
-        live.tries(site_.name);
+        live.tries(fleet_.first().name, live.what().model);
         live.tried(outcome::not_tried, 0, e.why.message);
     }
-    bool an_attempt = !live.attempts().empty() && e.how != outcome::refused;
+    bool an_attempt = live.attempt_open() && e.how != outcome::refused;
     if (an_attempt)
         live.tried(e.how, e.status, e.how == outcome::ok ? std::string() : e.why.message);
     if (e.how == outcome::client_gone)
         live.to().cut();
     live.ends(e.how);
+    if (e.withheld) {
+        counted_.upstream_error(live.attempts_made().back().upstream, word(e.how));
+        if (!live.to().at().head_committed)
+            live.refused(e.status);
+        live.to().fail_with(e.status, e.body, live.attempts_made(), live.times());
+        return;
+    }
     if (e.how == outcome::ok || e.how == outcome::client_gone || e.how == outcome::upstream_status)
         return;
     if (an_attempt && e.how != outcome::cancelled)
-        counted_.upstream_error(site_.name, word(e.how));
+        counted_.upstream_error(live.attempts_made().back().upstream, word(e.how));
     if (!live.to().at().head_committed)
         live.refused(http_status(e.why.code, live.what().words));
-    live.to().fail(e.why, live.attempts(), live.times());
+    live.to().fail(e.why, live.attempts_made(), live.times());
 }
 
 void exchange::refuse_new()

@@ -3,9 +3,12 @@
 #pragma once
 
 #include "admission/admission.hpp"
+#include "call/body_edit.hpp"
 #include "call/sink.hpp"
 #include "exchange/call_book.hpp"
-#include "models/models.hpp"
+#include "exchange/route.hpp"
+#include "exchange/attempts.hpp"
+#include "models/fleet.hpp"
 #include "stream/frames.hpp"
 #include "telemetry/metrics.hpp"
 #include "upstream/answer.hpp"
@@ -20,19 +23,10 @@ namespace gateway {
 
 class live_call;
 
-// One upstream with everything that belongs to it. Owned by the gateway.
-struct site {
-    std::string name;
-    upstream_pool& pool;
-    upstream_health& health;
-    models& loaded;
-    admission& generations;
-    admission& embeddings;
-};
-
 class exchange : public service {
 public:
-    exchange(asio::io_context& io, metrics& counted, site& upstream);
+    exchange(asio::io_context& io, metrics& counted, fleet& upstreams, admission& generations,
+             admission& embeddings);
 
     awaitable<void> serve(call& c, sink& to) override;
 
@@ -53,30 +47,75 @@ private:
         fault why;            // unless ok
         int status = 0;       // with upstream_status
         bool unsent = false;  // nothing of the call has reached the upstream
+        // The upstream's error was kept from the client: something may follow it.
+        bool withheld = false;
+        std::string body;  // then
+        bool own_limit = false;  // timeouts.total
+    };
+    // What is tried: a model, under the name it is asked for, with what must be changed in the body
+    // for it.
+    struct target {
+        std::string as;     // as it goes upstream; the call's own spelling unless a fallback
+        std::string model;  // canonical; empty: the call names none
+        lane_key lane;
+        place_set missing = 0;  // places that do not have it
+        body_edits edits;
+        bool substitute = false;
+    };
+    // One try's surroundings.
+    struct attempt_at {
+        site& where;
+        const target* what = nullptr;  // none: it goes straight, and its model is not watched
+        const attempts* following = nullptr;  // what may follow decides what is withheld
+        place_set others = 0;                 // places where it could be tried after this
+        std::optional<std::uint64_t> context = std::nullopt;  // body_edits::num_ctx
+        std::optional<duration> ran = std::nullopt;  // told back, by the model's own account
     };
     struct upload_state;
 
-    awaitable<void> straight(live_call& live);
-    awaitable<void> queued(live_call& live, bool embedding);
-    awaitable<bool> wait_for_turn(live_call& live, permit& p, admission& at);
-    // `watched`: the call's model, when its silence counts.
-    awaitable<ending> try_once(live_call& live, const std::string* watched);
-    awaitable<ending> send_and_relay(live_call& live, lease& l, stop& work, bool& stale);
-    awaitable<ending> read_head(live_call& live, upstream_connection& c, answer& into,
-                                std::size_t& begin, std::size_t& have, stop& work);
-    awaitable<ending> relay(live_call& live, upstream_connection& c, answer& a, std::size_t begin,
-                            std::size_t have, stop& work, bool& clean);
-    awaitable<bool> drain(upstream_connection& c, answer& a, stop& work);
-    awaitable<ending> relay_error(live_call& live, upstream_connection& c, answer& a,
-                                  std::size_t begin, std::size_t have);
-    awaitable<void> send_upload(call& c, upstream_connection& to, std::shared_ptr<upload_state> s);
+    // Where to: exchange.cpp
+    awaitable<void> straight(live_call& live, site& where);
+    awaitable<void> queued(live_call& live, way which);
+    awaitable<bool> prepare(live_call& live, attempts& tries, target& t, ending& last);
+    awaitable<bool> wait_for_turn(live_call& live, permit& p, admission& at, const target& t,
+                                  std::optional<bad_news>& news);
+    awaitable<ending> try_at(live_call& live, permit& p, const attempts& tries, const target& t);
+    awaitable<bool> goes_on(live_call& live, permit& p, attempts& tries, target& t, ending& e,
+                            place_id at);
+    bool admitted(live_call& live, permit& p);
+    void fell_back(const std::string& from, const attempts& tries, outcome why);
     bool ended(live_call& live);
     void finish(live_call& live, const ending& e);
-    ending stopped(live_call& live, stop& work, const upstream_url& from) const;
+    site& straight_to(const call& c) const;
+    std::vector<std::string> fallbacks_of(const call& c) const;
+    models::wish wish_of(const call& c, const target& t) const;
+    unsigned largest_pool() const;
+    place_set others(const target& t, place_id tried) const;
+    ending refusal(fault_code code, std::string why, int retry_after) const;
+    static ending told(const bad_news& news);
+    static int retry_after(std::optional<duration> turn);
+
+    // One try: try_once.cpp
+    awaitable<ending> try_once(live_call& live, attempt_at& at);
+    awaitable<ending> send_and_relay(live_call& live, attempt_at& at, lease& l, stop& work,
+                                     bool& stale);
+    awaitable<ending> read_head(live_call& live, upstream_connection& c, answer& into,
+                                std::size_t& begin, std::size_t& have, stop& work);
+    awaitable<void> send_upload(call& c, upstream_connection& to, std::shared_ptr<upload_state> s);
+    ending stopped(live_call& live, stop& work) const;
+
+    // Its answer: relay.cpp
+    awaitable<ending> relay(live_call& live, attempt_at& at, upstream_connection& c, answer& a,
+                            std::size_t begin, std::size_t have, stop& work, bool& clean);
+    awaitable<bool> drain(upstream_connection& c, answer& a, stop& work);
+    awaitable<ending> read_error(upstream_connection& c, answer& a, std::size_t begin,
+                                 std::size_t have, bool& clean);
 
     asio::io_context& io_;
     metrics& counted_;
-    site& site_;
+    fleet& fleet_;
+    admission& generations_;
+    admission& embeddings_;
     call_book book_;
     std::vector<message_text> messages_;
     bool draining_ = false;

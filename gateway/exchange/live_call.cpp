@@ -1,7 +1,9 @@
 #include "exchange/live_call.hpp"
 
+#include "base/wall_time.hpp"
+#include "call/model_name.hpp"
+
 #include <algorithm>
-#include <ctime>
 
 namespace gateway {
 
@@ -19,15 +21,6 @@ courtesy::settings courtesy_of(const config& c, endpoint where)
     return {q.grace, q.commit_whole, q.status_interval, q.heartbeat, refresh};
 }
 
-std::string now_rfc3339()
-{
-    auto now = std::time(nullptr);
-    std::tm parts{};
-    ::gmtime_r(&now, &parts);
-    char text[32];
-    return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
-}
-
 }  // namespace
 
 live_call::live_call(surroundings s, call& c, sink& to)
@@ -35,6 +28,7 @@ live_call::live_call(surroundings s, call& c, sink& to)
       call_(c),
       to_(to),
       timeouts_(timeouts_for(*c.settings, c.model)),
+      model_(c.facts.model),
       courtesy_(c.told, c.at_once, c.framed, courtesy_of(*c.settings, c.where), c.arrived),
       clock_(s.io, [this] { beat(); })
 {
@@ -53,7 +47,7 @@ live_call::~live_call()
                     ending().why() == stop_reason::client_too_slow;
         how_ = left ? outcome::client_gone : outcome::cancelled;
         if (left)
-            with_.counted.client_gone(phase_, now - ending().since(), started_.has_value());
+            with_.counted.client_gone(phase_now(), now - ending().since(), started_.has_value());
     }
     auto r = record(now);
     with_.counted.ended(r);
@@ -61,9 +55,40 @@ live_call::~live_call()
     with_.book.leave(*this, r);
 }
 
-void live_call::queues(permit& p, const admission& at, instant until)
+bool live_call::tells_attempts() const
+{
+    return call_.what == kind::generation || call_.what == kind::embedding ||
+           call_.what == kind::load;
+}
+
+void live_call::turns_to(const std::string& model)
+{
+    if (canonical_model(model_) == model)
+        return;
+    model_ = model;
+    timeouts_ = timeouts_for(*call_.settings, model);
+}
+
+bool live_call::may_still_be_held()
 {
     auto now = steady::now();
+    if (!first_refusal_)
+        first_refusal_ = now;
+    return now - *first_refusal_ < call_.settings->queue.hold_upstream;
+}
+
+// While it waits: for its turn, or for its model.
+phase live_call::phase_now() const
+{
+    if (phase_ == phase::waiting && loading_ && loading_())
+        return phase::loading_model;
+    return phase_;
+}
+
+void live_call::queues(permit& p, const admission& at, instant until, std::function<bool()> loading)
+{
+    auto now = steady::now();
+    loading_ = std::move(loading);
     permit_ = &p;
     queue_ = &at;
     gives_up_ = until;
@@ -81,10 +106,12 @@ void live_call::holds(std::function<bool()> nobody_up, duration hold)
     hold_ = hold;
 }
 
-void live_call::starts()
+void live_call::starts(duration load)
 {
     auto now = steady::now();
     permit_ = nullptr;
+    loading_ = nullptr;
+    load_ += load;
     gives_up_ = instant::max();
     nobody_up_ = nullptr;
     if (!started_)
@@ -129,12 +156,11 @@ void live_call::passes(std::size_t bytes, instant now)
         present_->progressed(now);
 }
 
-void live_call::tries(const std::string& upstream)
+void live_call::tries(const std::string& upstream, const std::string& model)
 {
     attempt_began_ = steady::now();
     attempt_open_ = true;
-    attempts_.push_back(
-        {call_.model.empty() ? "" : call_.model, upstream, outcome::not_tried, 0, "", 0});
+    attempts_.push_back({model, upstream, outcome::not_tried, 0, "", 0});
 }
 
 void live_call::tried(outcome how, int status, std::string error, bool over)
@@ -241,7 +267,7 @@ void live_call::set_clock(instant now)
 queue_status live_call::status(instant now) const
 {
     queue_status s;
-    s.status = phase_;
+    s.status = phase_now();
     if (permit_ != nullptr) {
         s.position = permit_->position();
         s.queue_length = queue_->view().waiting();
@@ -249,7 +275,7 @@ queue_status live_call::status(instant now) const
             s.eta_ms = ms(*eta);
     }
     s.waited_ms = ms(now - call_.arrived);
-    s.model = call_.facts.model;
+    s.model = model_;
     s.request_id = call_.id;
     // Who has left the queue has no number in it any more; the configured text is about one.
     static const std::vector<message_text> at_work{{"en", "Your turn has come ({seconds}s)"},
@@ -264,7 +290,8 @@ timing live_call::times() const
     auto now = steady::now();
     timing t;
     if (queued_)
-        t.queue_us = us((started_ ? *started_ : now) - *queued_);
+        t.queue_us = us((started_ ? *started_ : now) - *queued_ - load_);
+    t.load_us = us(load_);
     if (started_)
         t.upstream_us = us((first_byte_ ? *first_byte_ : now) - *started_);
     return t;
@@ -276,10 +303,10 @@ call_view live_call::view(instant now) const
     v.id = call_.id;
     v.client = call_.client;
     v.where = call_.where;
-    v.model = call_.model;
+    v.model = canonical_model(model_);
     if (!attempts_.empty())
         v.upstream = attempts_.back().upstream;
-    v.now = phase_;
+    v.now = phase_now();
     v.age_s = seconds(now - call_.arrived);
     v.waited_ms = queued_ ? ms((started_ ? *started_ : now) - *queued_) : 0;
     if (permit_ != nullptr) {
@@ -305,16 +332,17 @@ call_record live_call::record(instant now) const
     r.model = call_.model;
     r.model_label = listed_ ? call_.model : "other";
     r.how = how_.value_or(outcome::upstream_failed);
-    r.ended_in = phase_;
+    r.ended_in = phase_now();
     r.status = status_;
-    r.queue_us = queued_ ? us((started_ ? *started_ : now) - *queued_) : 0;
+    r.queue_us = queued_ ? us((started_ ? *started_ : now) - *queued_ - load_) : 0;
+    r.load_us = us(load_);
     r.first_byte_us = first_byte_ ? us(*first_byte_ - call_.arrived) : -1;
     r.total_us = us(now - call_.arrived);
     r.bytes = bytes_;
     r.chunks = chunks_;
     r.prompt_tokens = usage_.prompt_tokens;
     r.completion_tokens = usage_.completion_tokens;
-    r.finished_at = now_rfc3339();
+    r.finished_at = rfc3339(wall_clock::now());
     r.attempts = attempts_;
     return r;
 }

@@ -39,18 +39,25 @@ public:
     metrics& counted() { return with_.counted; }
 
     // --- told by the exchange as the call goes on ---
-    // It stands in the queue: its client is told, and it gives up at `until` (max_wait).
-    void queues(permit& p, const admission& at, instant until);
+    // It stands in the queue: its client is told, and it gives up at `until` (max_wait). `loading`:
+    // whether its model is being loaded.
+    void queues(permit& p, const admission& at, instant until, std::function<bool()> loading);
     // With no upstream up it is held no longer than `hold`; asked each time the clock looks.
     void holds(std::function<bool()> nobody_up, duration hold);
     bool held_too_long() const { return held_too_long_; }
+    // An upstream refused it: may it wait for one to come up? For hold_upstream since the first
+    // time.
+    bool may_still_be_held();
     // The gateway is stopping: it need not wait any longer. Nothing for a call that has its permit.
     void leave_queue()
     {
         if (permit_ != nullptr)
             permit_->give_up();
     }
-    void starts();                                  // it has its permit
+    // It has its permit. `load`: how much of its wait was for its model's load.
+    void starts(duration load);
+    // It is about this model from now on (a fallback's turn).
+    void turns_to(const std::string& model);
     void sent();                                    // its bytes are on the upstream's wire
     void answered(int status);                      // the upstream's head is there
     void refused(int status) { status_ = status; }  // ours, before any head
@@ -60,10 +67,13 @@ public:
     void labelled(bool listed) { listed_ = listed; }
 
     // An attempt begins; it is in the list until it ends as something better.
-    void tries(const std::string& upstream);
+    void tries(const std::string& upstream, const std::string& model);
     // How it stands; `over`: or has ended.
     void tried(outcome how, int status, std::string error, bool over = true);
-    const std::vector<attempt>& attempts() const { return attempts_; }
+    const std::vector<attempt>& attempts_made() const { return attempts_; }
+    bool attempt_open() const { return attempt_open_; }
+    // It is one of those whose attempts are told: it wanted a model.
+    bool tells_attempts() const;
 
     // The clock watches over this until unwatch(): `work` is stopped when the model has been silent
     // too long (`p`: none, when that does not count), or the call has run for `timeouts.total`.
@@ -72,9 +82,15 @@ public:
     // Which limit was passed: "first_byte", "idle", "whole" or "total".
     const char* passed_limit() const;
 
+    const config::timeout_settings& limits() const { return timeouts_; }
+    // The model it is about, as its client or the configuration spells it.
+    const std::string& model() const { return model_; }
+    // Since when it has waited for its turn; instant::max() when it has not.
+    instant waiting_since() const { return queued_.value_or(instant::max()); }
+
     timing times() const;
     call_view view(instant now) const;
-    phase now_in() const { return phase_; }
+    phase now_in() const { return phase_now(); }
     const std::string& id() const { return call_.id; }
     std::size_t place_in_book = 0;  // call_book's own
 
@@ -83,12 +99,14 @@ private:
     void set_clock(instant now);
     queue_status status(instant now) const;
     duration limit_now() const;
+    phase phase_now() const;
     call_record record(instant now) const;
 
     surroundings with_;
     call& call_;
     sink& to_;
     config::timeout_settings timeouts_;
+    std::string model_;
     courtesy courtesy_;
     alarm clock_;
 
@@ -96,13 +114,16 @@ private:
     permit* permit_ = nullptr;
     const admission* queue_ = nullptr;
     instant gives_up_ = instant::max();
+    std::function<bool()> loading_;
     std::function<bool()> nobody_up_;
+    std::optional<instant> first_refusal_;
     duration hold_{};
     std::optional<instant> down_since_;
     bool held_too_long_ = false;
 
     std::optional<instant> queued_;
     std::optional<instant> started_;
+    duration load_{};
     std::optional<instant> first_byte_;
     instant last_piece_{};
     models::presence* present_ = nullptr;

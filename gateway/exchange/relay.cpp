@@ -36,21 +36,26 @@ private:
 
 }  // namespace
 
-awaitable<exchange::ending> exchange::relay(live_call& live, upstream_connection& c, answer& a,
-                                            std::size_t begin, std::size_t have, stop& work,
-                                            bool& clean)
+awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, upstream_connection& c,
+                                            answer& a, std::size_t begin, std::size_t have,
+                                            stop& work, bool& clean)
 {
     auto& to = live.to();
     auto& call = live.what();
     bool model = call.what == kind::generation || call.what == kind::embedding;
+    // An error after which something else may be tried is not passed on yet; and after a head of
+    // ours it can only be told in-band.
+    bool kept = at.following != nullptr && at.following->withholds(a.head.status, at.others);
+    if (a.head.status != 200 && (kept || to.at().head_committed))
+        co_return co_await read_error(c, a, begin, have, clean);
     live.answered(a.head.status);
     call.release_body();
-    if (to.at().head_committed && a.head.status != 200)
-        co_return co_await relay_error(live, c, a, begin, have);
 
     live.tried(a.head.status < 400 ? outcome::ok : outcome::upstream_status, a.head.status, "",
                false);
-    to.head(a.head, live.times(), live.attempts());
+    if (at.what != nullptr && is_header_text(at.what->model))
+        a.head.fields.append("X-Gateway-Model: ").append(at.what->model).append("\r\n");
+    to.head(a.head, live.times(), live.attempts_made());
     auto how = model && a.head.status == 200 ? framing_of(a) : framing::one_piece;
     std::optional<stream_reader> reader;
     if (model && a.head.status == 200)
@@ -61,8 +66,10 @@ awaitable<exchange::ending> exchange::relay(live_call& live, upstream_connection
     last_byte last_seen;
 
     auto finished = [&] {
-        if (reader)
+        if (reader) {
             live.used(reader->tokens());
+            at.ran = reader->ran();
+        }
         bool refused = a.head.status >= 400;
         ending e;
         e.how = refused ? outcome::upstream_status : outcome::ok;
@@ -77,8 +84,10 @@ awaitable<exchange::ending> exchange::relay(live_call& live, upstream_connection
         return e;
     };
     auto cut_short = [&](std::string why) {
-        fault f{fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
-        return ending{outcome::truncated, std::move(f), 0, false};
+        ending e;
+        e.how = outcome::truncated;
+        e.why = {fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
+        return e;
     };
 
     if (a.body.done()) {
@@ -117,13 +126,13 @@ awaitable<exchange::ending> exchange::relay(live_call& live, upstream_connection
                 co_return cut_short("the upstream's answer ended without its end marker");
         }
         if (work.requested())
-            co_return stopped(live, work, site_.pool.url());
+            co_return stopped(live, work);
         to.flush();
         if (!model)
             co_await to.room();
         auto [ec, n] = co_await c.read();
         if (work.requested())
-            co_return stopped(live, work, site_.pool.url());
+            co_return stopped(live, work);
         if (ec == asio::error::eof && bounded_by_close && !record_framed &&
             (!json || last_seen.ends_json())) {
             to.piece(c.data(), 0, true);
@@ -155,27 +164,32 @@ awaitable<bool> exchange::drain(upstream_connection& c, answer& a, stop& work)
     co_return false;
 }
 
-// Our head was committed before the upstream said no: its words go in-band.
-awaitable<exchange::ending> exchange::relay_error(live_call& live, upstream_connection& c,
-                                                  answer& a, std::size_t begin, std::size_t have)
+// The upstream said no, and it is not passed on as it is: its words are kept.
+awaitable<exchange::ending> exchange::read_error(upstream_connection& c, answer& a,
+                                                 std::size_t begin, std::size_t have, bool& clean)
 {
     constexpr std::size_t most = 256 * 1024;
     std::string text(c.data() + begin, have - begin);
-    auto first = a.body.decode(std::span(text.data(), text.size()));
-    text.resize(first.payload);
-    while (!a.body.done() && !first.bad && text.size() < most) {
+    auto step = a.body.decode(std::span(text.data(), text.size()));
+    bool extra = step.done && step.consumed != text.size();
+    text.resize(step.payload);
+    alarm bound(io_, [&] { c.close(); });
+    bound.set(steady::now() + std::chrono::seconds(5));
+    while (!a.body.done() && !step.bad && text.size() < most) {
         auto [ec, n] = co_await c.read();
         if (ec)
             break;
-        first = a.body.decode(std::span(c.data(), n));
-        text.append(c.data(), first.payload);
+        step = a.body.decode(std::span(c.data(), n));
+        extra = step.done && step.consumed != n;
+        text.append(c.data(), step.payload);
     }
+    clean = a.keep_alive && a.body.done() && !step.bad && !extra;
     ending e;
     e.how = outcome::upstream_status;
     e.status = a.head.status;
     e.why.message = "the upstream answered " + std::to_string(a.head.status);
-    live.tried(e.how, e.status, e.why.message);
-    live.to().fail_with(a.head.status, text, live.attempts());
+    e.withheld = true;
+    e.body = std::move(text);
     co_return e;
 }
 

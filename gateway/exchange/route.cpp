@@ -6,9 +6,11 @@ namespace gateway {
 
 way route(const route_facts& f)
 {
-    bool generates = f.what == kind::generation || f.what == kind::embedding;
-    if (!generates || f.cloud || f.known_not)
+    bool wants = f.what == kind::generation || f.what == kind::embedding || f.what == kind::load;
+    if (!wants || f.cloud || f.known_not)
         return way::straight;
+    if (f.what == kind::load)
+        return way::errand;
     return f.what == kind::embedding ? way::embedding : way::generation;
 }
 

@@ -10,10 +10,10 @@
 namespace gateway {
 
 enum class way : std::uint8_t {
-    straight,    // no permit: information, management, loads and unloads, cloud models, unknown
-                 // models
+    straight,    // no permit: information, management, unloads, cloud models, unknown models
     generation,  // behind a permit
     embedding,   // behind a permit of the embedding pool
+    errand,      // no permit, but the model is loaded first (a client's load request)
 };
 
 struct route_facts {

@@ -1,8 +1,10 @@
 // One try at an upstream: a connection, the request up, the answer's head; once more on a fresh
 // connection when a kept one turns out to have been closed.
 #include "base/log.hpp"
+#include "downstream/keep_alive_value.hpp"
 #include "exchange/exchange.hpp"
 #include "exchange/live_call.hpp"
+#include "exchange/outgoing.hpp"
 #include "upstream/ollama.hpp"
 
 namespace gateway {
@@ -21,85 +23,89 @@ struct exchange::upload_state {
 constexpr auto closed_at_once = std::chrono::milliseconds(100);
 
 // What stopped the work, in the words of an attempt.
-exchange::ending exchange::stopped(live_call& live, stop& work, const upstream_url& from) const
+exchange::ending exchange::stopped(live_call& live, stop& work) const
 {
+    ending e;
+    auto say = [&](outcome how, fault_code code, std::string text, whose by, retry again,
+                   int after) {
+        e.how = how;
+        e.why = {code, std::move(text), by, again, after};
+        return e;
+    };
     switch (work.why()) {
         case stop_reason::silent:
         case stop_reason::too_long: {
             auto passed = std::string_view(live.passed_limit());
-            auto limits = timeouts_for(live.settings(), live.what().model);
+            const auto& limits = live.limits();
             auto limit = passed == "total"   ? limits.total
                          : passed == "whole" ? limits.whole
                          : passed == "idle"  ? limits.idle
                                              : limits.first_byte;
-            auto seconds_text = std::to_string(limit.count() / 1000);
-            if (auto rest = limit.count() % 1000; rest != 0)
-                seconds_text += "." + std::to_string(1000 + rest).substr(1);
-            auto text = live.what().facts.model + " timed out after " + seconds_text +
-                        " s (timeouts." + std::string(passed) + ")";
-            return {outcome::timed_out,
-                    {fault_code::timed_out, text, whose::upstream, retry::elsewhere, 0},
-                    0,
-                    false};
+            e.own_limit = passed == "total";
+            return say(outcome::timed_out, fault_code::timed_out,
+                       live.model() + " timed out after " + in_seconds(limit) + " s (timeouts." +
+                           std::string(passed) + ")",
+                       whose::upstream, retry::elsewhere, 0);
         }
         case stop_reason::cancelled:
-            return {outcome::cancelled,
-                    {fault_code::cancelled, "the call was cancelled", whose::ours, retry::no, 0},
-                    0,
-                    false};
+            return say(outcome::cancelled, fault_code::cancelled, "the call was cancelled",
+                       whose::ours, retry::no, 0);
         case stop_reason::draining:
-            return {
-                outcome::cancelled,
-                {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
-                0,
-                false};
+            return say(outcome::cancelled, fault_code::draining, "the gateway is stopping",
+                       whose::ours, retry::elsewhere, 5);
         default: break;
     }
-    return {outcome::client_gone,
-            {fault_code::client_gone, "the client left " + from.authority + "'s answer",
-             whose::client, retry::no, 0},
-            0,
-            false};
+    return say(outcome::client_gone, fault_code::client_gone, "the client left", whose::client,
+               retry::no, 0);
 }
 
-awaitable<exchange::ending> exchange::try_once(live_call& live, const std::string* watched)
+awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
 {
+    auto& c = live.what();
     stop work;  // of this attempt: the call's own end, or a limit passed
     stop::hook on_end(live.ending(), [&] { work.request(live.ending().why(), steady::now()); });
     std::optional<models::presence> present;
-    if (watched != nullptr) {
-        present.emplace(site_.loaded, *watched, duration{},
+    if (at.what != nullptr) {
+        models::presence::facts f;
+        f.runner = at.what->lane.model;
+        f.options = at.what->lane.options;
+        const auto& kept = at.what->edits.keep_alive;
+        f.unloads = (kept ? read_keep_alive(*kept) : c.facts.keep) == keep_alive::zero;
+        f.streams = c.framed != shape::one_piece;
+        f.measured = c.what == kind::generation;
+        present.emplace(at.where.loaded, std::move(f), duration{},
                         [&] { work.request(stop_reason::silent, steady::now()); });
     }
-    if (live.what().what != kind::management)
+    if (c.what != kind::management)
         live.watch(present ? &*present : nullptr, work);
     ending e;
-    auto connect = timeouts_for(live.settings(), live.what().model).connect;
+    auto connect = live.limits().connect;
     for (bool fresh : {false, true}) {
-        auto got = co_await site_.pool.acquire(work, connect, fresh);
+        auto got = co_await at.where.pool.acquire(work, connect, fresh);
         if (!got) {
-            if (work.requested())
-                e = stopped(live, work, site_.pool.url());
-            else
-                e = {outcome::connect_failed,
-                     {fault_code::no_upstream, got.error().message, whose::upstream,
-                      retry::elsewhere, 10},
-                     0,
-                     true};
+            if (work.requested()) {
+                e = stopped(live, work);
+            } else {
+                e = {};
+                e.how = outcome::connect_failed;
+                e.why = {fault_code::no_upstream, got.error().message, whose::upstream,
+                         retry::elsewhere, 10};
+                e.unsent = true;
+            }
             break;
         }
         lease l = std::move(*got);
         bool stale = false;
         {
             stop::hook on_stop(work, [&] { l->close(); });
-            e = co_await send_and_relay(live, l, work, stale);
+            e = co_await send_and_relay(live, at, l, work, stale);
         }
-        if (!stale || fresh || live.what().streamed != nullptr)
+        if (!stale || fresh || c.streamed != nullptr)
             break;
         // The upstream had closed an idle connection: the call was not begun there. Once more, on a
         // fresh one; the attempt is told all the same.
         live.tried(e.how, 0, "a kept connection had been closed; sent again on a new one");
-        live.tries(site_.name);
+        live.tries(at.where.name, live.model());
     }
     live.unwatch();
     if (present) {
@@ -109,7 +115,7 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, const std::strin
         if (e.how == outcome::timed_out && work.why() == stop_reason::silent)
             present->expired(work.since(), now);  // the socket is closed by now
         else if (e.how == outcome::ok || e.how == outcome::upstream_status)
-            present->finished(now);
+            present->finished(at.ran, now);
     }
     co_return e;
 }
@@ -149,21 +155,31 @@ awaitable<void> exchange::send_upload(call& c, upstream_connection& to,
     s->over.tell();
 }
 
-awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, stop& work,
-                                                     bool& stale)
+awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at& at, lease& l,
+                                                     stop& work, bool& stale)
 {
     auto& c = live.what();
+    // The client's own bytes, unless a rule names a change (SPEC §4).
+    std::optional<outgoing> changed;
+    if (at.what != nullptr) {
+        auto edits = at.what->edits;
+        edits.num_ctx = at.context;
+        if (!edits.none())
+            changed = outgoing_with(c, edits);
+    }
+    const auto& body = changed ? changed->body : c.body;
     std::optional<std::uint64_t> length;
     if (c.streamed != nullptr)
         length = c.streamed_length;
     else if (c.has_body)
-        length = c.body.size();
-    auto head =
-        request_head(site_.pool.url(), c.method, c.target, c.fields, length, c.streamed != nullptr);
+        length = body.size();
+    auto head = request_head(at.where.pool.url(), c.method, c.target,
+                             changed ? changed->fields : c.fields, length, c.streamed != nullptr);
     // Even when the write fails an answer may be there already; the read tells.
-    co_await l->write(head, c.body);
+    co_await l->write(head, body);
+    changed.reset();
     if (work.requested())
-        co_return stopped(live, work, site_.pool.url());
+        co_return stopped(live, work);
     live.sent();
 
     std::shared_ptr<upload_state> up;
@@ -177,7 +193,7 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, 
     auto asked_at = steady::now();
     auto e = co_await read_head(live, *l, a, begin, have, work);
     if (e.how == outcome::ok)
-        e = co_await relay(live, *l, a, begin, have, work, clean);
+        e = co_await relay(live, at, *l, a, begin, have, work, clean);
     else
         stale = l->used_before && !work.requested() && e.unsent &&
                 steady::now() - asked_at < closed_at_once;
@@ -193,10 +209,9 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, lease& l, 
             bool broken = c.streamed->broken();
             auto code = broken ? fault_code::bad_request : fault_code::client_gone;
             auto why = broken ? "the body's framing is broken" : "the client stopped sending";
-            e = {broken ? outcome::refused : outcome::client_gone,
-                 {code, why, whose::client, retry::no, 0},
-                 0,
-                 false};
+            e = {};
+            e.how = broken ? outcome::refused : outcome::client_gone;
+            e.why = {code, why, whose::client, retry::no, 0};
         }
     }
     if (clean)
@@ -211,10 +226,10 @@ awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connec
                                                 stop& work)
 {
     auto broken = [](const std::string& why) {
-        return ending{outcome::upstream_failed,
-                      {fault_code::upstream_failed, why, whose::upstream, retry::elsewhere, 0},
-                      0,
-                      false};
+        ending e;
+        e.how = outcome::upstream_failed;
+        e.why = {fault_code::upstream_failed, why, whose::upstream, retry::elsewhere, 0};
+        return e;
     };
     bool to_head = live.what().method == "HEAD";
     for (;;) {
@@ -236,7 +251,7 @@ awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connec
             co_return broken("the upstream's answer is broken: its head is too long");
         auto [ec, n] = co_await c.read(have);
         if (work.requested())
-            co_return stopped(live, work, site_.pool.url());
+            co_return stopped(live, work);
         if (ec) {
             auto e =
                 broken("the upstream closed the connection before its answer: " + ec.message());

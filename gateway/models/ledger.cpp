@@ -53,6 +53,7 @@ void ledger::load_ended(const std::string& model, bool ok, duration took, instan
     change(e, ok ? model_state::ready : model_state::absent, now);
     if (ok) {
         e.last_load = took;
+        e.loaded_at = now;
         e.last_used = now;
     }
 }

@@ -39,6 +39,7 @@ public:
         std::size_t out = 0;    // calls of it at the upstream
         std::size_t calls = 0;  // calls of it that went out since it was loaded
         std::optional<duration> last_load;
+        instant loaded_at{};  // by a load of the gateway's own
         instant unloading_until{};  // a call asked for it (keep_alive 0): if it is still there then,
                                     // somebody has taken it back
     };

@@ -54,6 +54,14 @@ duration models::loading_time(instant now) const
     return loading_before_ + (loading_since_ ? now - *loading_since_ : duration{});
 }
 
+duration models::load_within(const std::string& runner, instant since) const
+{
+    const auto* e = ledger_.find(runner);
+    if (e == nullptr || !e->last_load || since == instant::max() || e->loaded_at <= since)
+        return {};
+    return std::min(*e->last_load, e->loaded_at - since);
+}
+
 bool models::unused_since_load(const std::string& runner) const
 {
     auto found = entries_.find(runner);

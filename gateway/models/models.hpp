@@ -70,6 +70,8 @@ public:
     bool loading() const { return loading_since_.has_value(); }
     // It said "server busy" to a load: none is asked of it before that.
     instant paused_until() const { return busy_until_; }
+    // How much of the time since `since` was the model's last load.
+    duration load_within(const std::string& runner, instant since) const;
     // For how long loads have been out here altogether.
     duration loading_time(instant now) const;
     // A model was loaded for a lane and has served no call since: it was gone before its first

@@ -257,6 +257,15 @@ std::string error_in_band(const fault& f, endpoint e, dialect d, shape s,
     return out;
 }
 
+std::string upstream_error_body(int status, std::string_view body, dialect d,
+                                const std::vector<attempt>& attempts)
+{
+    auto w = upstream_words(status, body, d);
+    w.http_status = 0;
+    w.rest += ",\"attempts\":" + to_json(attempts);
+    return object(w, d) + '\n';
+}
+
 std::string upstream_error_in_band(int status, std::string_view body, endpoint e, dialect d,
                                    shape s, const std::vector<attempt>& attempts)
 {

@@ -51,6 +51,10 @@ std::string error_body(const fault& f, dialect d, const std::vector<attempt>& at
 std::string error_in_band(const fault& f, endpoint e, dialect d, shape s,
                           const std::vector<attempt>& attempts, bool mid_line);
 
+// The same as a whole answer of its own, with everything that was tried.
+std::string upstream_error_body(int status, std::string_view body, dialect d,
+                                const std::vector<attempt>& attempts);
+
 // An upstream's own error (status and body, before its head was passed on, after ours was
 // committed) as an in-band error: its own words, with http_status added.
 std::string upstream_error_in_band(int status, std::string_view body, endpoint e, dialect d,

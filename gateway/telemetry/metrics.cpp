@@ -48,6 +48,14 @@ struct metrics::state {
     prometheus::Family<prometheus::Counter>& reloads =
         counter("config_reloads_total", "Times the configuration was read again.");
 
+    prometheus::Family<prometheus::Counter>& loads =
+        counter("loads_total", "Loads the gateway asked for, by result.");
+    prometheus::Family<prometheus::Counter>& drift =
+        counter("reconcile_drift_total",
+                "Models whose state a listing corrected: loaded, unloaded or reloaded by others.");
+    prometheus::Family<prometheus::Counter>& fallbacks =
+        counter("fallbacks_total", "Calls that went on with another model.");
+
     prometheus::Histogram& queue_wait =
         histogram("queue_wait_seconds", "Time between a call's arrival and its permit.", whole);
     prometheus::Histogram& ttfb =
@@ -63,6 +71,8 @@ struct metrics::state {
                   "Time between a client's leaving and its upstream socket's close.", short_times);
     prometheus::Histogram& unload_times =
         histogram("unload_seconds", "Time an unload took until the model was gone.", whole);
+    prometheus::Histogram& load_times =
+        histogram("load_seconds", "Time a load of the gateway's own took, when it ended well.", whole);
     prometheus::Histogram& lag = histogram("event_loop_lag_seconds",
                                            "How late the event loop was for a timer.", short_times);
 
@@ -80,13 +90,18 @@ struct metrics::state {
             reloads.Add({{"result", result}});
         for (auto reason : {"queue_full", "queue_timeout", "no_upstream", "draining"})
             rejected.Add({{"reason", reason}});
-        for (auto p : {phase::waiting, phase::starting, phase::processing, phase::streaming,
+        for (auto p : {phase::waiting, phase::loading_model, phase::starting, phase::processing, phase::streaming,
                        phase::answering})
             disconnects.Add({{"phase", word(p)}});
-        for (auto p : {"first_byte", "idle", "whole", "total"})
+        for (auto result : {"ok", "failed"})
+            loads.Add({{"result", result}});
+        for (auto kind : {"appeared", "vanished", "reloaded"})
+            drift.Add({{"kind", kind}});
+        for (auto p : {"first_byte", "idle", "whole", "total", "load"})
             timeouts.Add({{"phase", p}});
-        for (auto result : {"gone", "stuck", "failed"})
-            unloads.Add({{"reason", "timeout"}, {"result", result}});
+        for (auto reason : {"timeout", "room", "operator"})
+            for (auto result : {"gone", "stuck", "healed"})
+                unloads.Add({{"reason", reason}, {"result", result}});
     }
 
     // Looked up once: a family's own look-up costs as much as the rest of a short call's telemetry.
@@ -173,6 +188,25 @@ void metrics::unloaded(std::string_view reason, std::string_view result, duratio
 void metrics::upstream_error(std::string_view upstream, std::string_view kind)
 {
     state_->upstream_errors.Add({{"upstream", std::string(upstream)}, {"kind", std::string(kind)}})
+        .Increment();
+}
+
+void metrics::load_ended(bool ok, duration took)
+{
+    state_->loads.Add({{"result", ok ? "ok" : "failed"}}).Increment();
+    if (ok)
+        state_->load_times.Observe(seconds(took));
+}
+
+void metrics::drifted(std::string_view kind, unsigned models)
+{
+    state_->drift.Add({{"kind", std::string(kind)}}).Increment(models);
+}
+
+void metrics::fell_back(std::string_view from, std::string_view to, std::string_view reason)
+{
+    state_->fallbacks
+        .Add({{"from", std::string(from)}, {"to", std::string(to)}, {"reason", std::string(reason)}})
         .Increment();
 }
 

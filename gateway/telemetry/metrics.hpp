@@ -37,6 +37,12 @@ public:
     void timed_out(std::string_view phase);
     void unloaded(std::string_view reason, std::string_view result, duration took);
     void upstream_error(std::string_view upstream, std::string_view kind);
+    // A load of the gateway's own has ended.
+    void load_ended(bool ok, duration took);
+    // What a listing corrected: "appeared", "vanished", "reloaded".
+    void drifted(std::string_view kind, unsigned models);
+    // A call goes on with another model. Both names as the upstreams list them, else "other".
+    void fell_back(std::string_view from, std::string_view to, std::string_view reason);
     void loop_lag(duration d);
     void reloaded(bool taken);
 
