@@ -1,15 +1,17 @@
 #include "admission/admission.hpp"
 
+#include <utility>
+
 namespace gateway {
 
 permit::permit(admission& at, visitor v)
-    : at_(at), arrival_(at.order_.arrive(std::move(v), steady::now()))
+    : at_(at), lane_(v.lane), arrival_(at.order_.arrive(std::move(v), steady::now()))
 {
     granted_ = arrival_.what == turnstile::answer::granted;
-    if (arrival_.what == turnstile::answer::waiting) {
-        woken_.emplace(at_.io_);
-        at_.waiting_.emplace(arrival_.id, this);
-    }
+    if (arrival_.what == turnstile::answer::waiting)
+        begin_to_wait();
+    if (arrival_.id != 0)
+        at_.changed();
 }
 
 permit::~permit()
@@ -22,21 +24,39 @@ permit::~permit()
     }
     at_.waiting_.erase(arrival_.id);
     at_.order_.leave(arrival_.id);
+    at_.changed();
     at_.wake();
+}
+
+void permit::begin_to_wait()
+{
+    if (!woken_)
+        woken_.emplace(at_.io_);
+    at_.waiting_.emplace(arrival_.id, this);
 }
 
 awaitable<void> permit::turn(stop& s)
 {
-    stop::hook on_stop(s, [this] { woken_->tell(); });
-    while (!granted_ && !given_up_ && !s.requested())
+    stop::hook on_stop(s, [this] { wake(); });
+    while (!granted_ && !given_up_ && !news_ && !s.requested())
         co_await woken_->wait_until();
+}
+
+void permit::wake()
+{
+    if (woken_)
+        woken_->tell();
 }
 
 void permit::give_up()
 {
     given_up_ = true;
-    if (woken_)
-        woken_->tell();
+    wake();
+}
+
+std::optional<bad_news> permit::take_news()
+{
+    return std::exchange(news_, std::nullopt);
 }
 
 std::size_t permit::position() const
@@ -55,6 +75,7 @@ void permit::finish(std::optional<duration> service)
         return;
     granted_ = false;
     at_.order_.finish(std::exchange(arrival_.id, 0), service);
+    at_.changed();
     at_.wake();
 }
 
@@ -62,23 +83,67 @@ void permit::put_back()
 {
     if (!granted_)
         return;
+    stand_in_front();
+    at_.changed();
+    at_.wake();
+}
+
+void permit::stand_in_front()
+{
     granted_ = false;
-    if (!woken_)
-        woken_.emplace(at_.io_);
+    directly_ = false;
     at_.order_.put_back(arrival_.id);
-    at_.waiting_.emplace(arrival_.id, this);
+    begin_to_wait();
+}
+
+void permit::move(lane_key to)
+{
+    if (arrival_.id == 0)
+        return;
+    if (granted_)
+        stand_in_front();
+    lane_ = to;
+    news_.reset();
+    at_.order_.move(arrival_.id, std::move(to));
+    at_.changed();
     at_.wake();
 }
 
 void admission::wake()
 {
-    auto now = steady::now();
-    while (auto ticket = order_.next(now)) {
-        auto found = waiting_.find(*ticket);
-        auto* p = found->second;
-        waiting_.erase(found);
-        p->granted_ = true;
-        p->woken_->tell();
+    const auto now = steady::now();
+    while (const auto next = order_.next(now))
+        granted(next->id, next->place, false);
+}
+
+void admission::granted(turnstile::ticket t, place_id p, bool directly)
+{
+    const auto found = waiting_.find(t);
+    auto* to = found->second;
+    waiting_.erase(found);
+    to->arrival_.place = p;
+    to->granted_ = true;
+    to->directly_ = directly;
+    to->news_.reset();
+    to->wake();
+    changed();
+}
+
+void admission::let_in(turnstile::ticket t, place_id p)
+{
+    if (order_.let_in(t, p, steady::now())) {
+        granted(t, p, true);
+        wake();
+    }
+}
+
+void admission::tell(const lane_key& lane, const bad_news& news)
+{
+    for (auto& [ticket, waits] : waiting_) {
+        if (waits->lane_ == lane) {
+            waits->news_ = news;
+            waits->wake();
+        }
     }
 }
 
@@ -88,26 +153,21 @@ void admission::set_limits(turnstile::limits l)
     wake();
 }
 
-void admission::limit_model(std::string_view model, unsigned n)
+void admission::set_capacity(place_id p, unsigned permits)
 {
-    order_.limit_model(model, n);
+    order_.set_capacity(p, permits);
     wake();
 }
 
-void admission::open(bool is_open)
+void admission::limit_model(place_id p, std::string_view model, unsigned n)
 {
-    order_.open(is_open);
+    order_.limit_model(p, model, n);
     wake();
 }
 
-void admission::block(std::string_view model)
+void admission::open(place_id p, bool is_open)
 {
-    order_.block(model);
-}
-
-void admission::unblock(std::string_view model)
-{
-    order_.unblock(model);
+    order_.open(p, is_open);
     wake();
 }
 

@@ -8,8 +8,11 @@
 #include "call/attempt.hpp"
 #include "call/fault.hpp"
 
+#include <functional>
 #include <optional>
+#include <string>
 #include <unordered_map>
+#include <utility>
 
 namespace gateway {
 
@@ -55,11 +58,17 @@ public:
     void finish(std::optional<duration> service);
     // Nothing of the work was done: back to the head of the queue, to wait for another turn.
     void put_back();
-    // It waits for something else now, at the same place in the order (after put_back, if granted).
+    // It waits for something else now, at the same place in the order; a granted one is put back
+    // and moved in one step, so that it is not granted where it comes from in between. News of the
+    // lane it leaves are dropped.
     void move(lane_key to);
 
 private:
     friend class admission;
+    void begin_to_wait();
+    void stand_in_front();
+    void wake();
+
     admission& at_;
     lane_key lane_;
     turnstile::arrival arrival_;
@@ -97,6 +106,7 @@ public:
 
 private:
     friend class permit;
+    void granted(turnstile::ticket t, place_id p, bool directly);
     void changed()
     {
         if (changed_)

@@ -23,13 +23,13 @@ struct client_lines {
     };
     const std::string* name = nullptr;
     std::array<line, flows> lines{};
-    std::size_t waiting = 0;
-    std::size_t running = 0;
-    bool dormant = false;  // listed among those to be forgotten
+    std::size_t waiting = 0;  // calls
+    std::size_t here = 0;     // visitors of any kind, waiting or running
+    bool dormant = false;     // listed among those to be forgotten
 
     line& line_of(flow f) { return lines[static_cast<std::size_t>(f)]; }
     const line& line_of(flow f) const { return lines[static_cast<std::size_t>(f)]; }
-    bool away() const { return waiting == 0 && running == 0; }
+    bool away() const { return here == 0; }
     const guest* first() const
     {
         const guest* first = nullptr;
@@ -48,9 +48,10 @@ public:
 
     client_lines& named(std::string_view name)
     {
-        auto [at, is_new] = all_.try_emplace(std::string(name));
-        if (is_new)
-            at->second.name = &at->first;
+        if (const auto at = all_.find(name); at != all_.end())
+            return at->second;
+        const auto at = all_.try_emplace(std::string(name)).first;
+        at->second.name = &at->first;
         return at->second;
     }
     const client_lines* find(std::string_view name) const
@@ -59,14 +60,16 @@ public:
         return at == all_.end() ? nullptr : &at->second;
     }
 
-    // Gives a visitor that comes its place; its client's line is not changed yet.
+    // Gives a visitor that comes its place; its client's line is not changed yet. An errand stands
+    // where its client would if it had nothing else here: it takes nobody's turn.
     void place_at_end(guest& g, std::uint64_t ticket) const
     {
-        g.start = clock(g.in).start_after(g.client->line_of(g.in).end);
+        const auto now = clock(g.in).now();
+        g.start = g.errand() ? now : std::max(now, g.client->line_of(g.in).end);
         g.came_at = clock(flow::interactive).now();
         const auto r =
-            g.in == flow::background ? place::rank::background : place::rank::interactive;
-        g.where = place::of(r, g.start, ticket);
+            g.in == flow::background ? standing::rank::background : standing::rank::interactive;
+        g.where = standing::of(r, g.start, ticket);
     }
 
     // A background visitor is from now on ordered as if it had come as an interactive one. It must
@@ -75,9 +78,12 @@ public:
     {
         line_out(g);
         g.in = flow::aged;
-        g.start = std::max(g.came_at, g.client->line_of(flow::aged).end);
-        g.where = place::of(place::rank::interactive, g.start, g.where.ticket);
-        line_up(g);
+        g.start = g.came_at;
+        if (!g.errand())
+            g.start = std::max(g.start, g.client->line_of(flow::aged).end);
+        g.where = standing::of(standing::rank::interactive, g.start, g.where.ticket);
+        if (!g.errand())
+            line_up(g);
     }
 
     void line_up(guest& g)
@@ -124,9 +130,11 @@ public:
         line_out(g);
     }
 
-    // `g` goes from its line, or at once: its client has had a turn.
+    // `g` goes from its line, or at once: its client has had a turn. An errand is none.
     void served(guest& g, bool at_once)
     {
+        if (g.errand())
+            return;
         if (at_once)
             charge(g);
         else if (!g.lined_up)
@@ -135,14 +143,14 @@ public:
         line_out(g);
     }
 
-    void count_waiting(client_lines& c)
+    void count_waiting(const guest& g)
     {
-        if (c.waiting++ == 0)
+        if (!g.errand() && g.client->waiting++ == 0)
             ++waiting_;
     }
-    void count_not_waiting(client_lines& c)
+    void count_not_waiting(const guest& g)
     {
-        if (--c.waiting == 0)
+        if (!g.errand() && --g.client->waiting == 0)
             --waiting_;
     }
 
@@ -172,7 +180,7 @@ public:
         }
     }
 
-    // Nobody waits and nobody runs: all are equal again.
+    // Nobody is here: all are equal again.
     void forget_all()
     {
         dormant_.clear();

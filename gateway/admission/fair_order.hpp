@@ -22,7 +22,6 @@ inline constexpr fair_tag turn = 1u << 16;
 class virtual_clock {
 public:
     fair_tag now() const { return now_; }
-    fair_tag start_after(fair_tag client_last) const { return std::max(now_, client_last); }
     void served(fair_tag start, unsigned turns, std::size_t clients_waiting)
     {
         const auto share = 2 * std::max<std::size_t>(32, clients_waiting);
@@ -34,17 +33,17 @@ private:
 };
 
 // Where a visitor stands in the order; no two are equal.
-struct place {
+struct standing {
     enum class rank : std::uint8_t { head, interactive, background };
 
     fair_tag tag = 0;  // the rank is in the two highest bits
     std::uint64_t ticket = 0;
 
-    static place of(rank r, fair_tag t, std::uint64_t ticket)
+    static standing of(rank r, fair_tag t, std::uint64_t ticket)
     {
         return {static_cast<fair_tag>(r) << 62 | t, ticket};
     }
-    auto operator<=>(const place&) const = default;
+    auto operator<=>(const standing&) const = default;
 };
 
 }  // namespace gateway::queueing

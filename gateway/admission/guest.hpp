@@ -1,8 +1,9 @@
-// One visitor of a turnstile, as the rooms behind it keep it: where it stands, and what it was
-// charged. Names are kept once, by its client's line and its model's lane. Pure.
+// One visitor of a turnstile, as the rooms behind it keep it: where it stands, where it runs, and
+// what it was charged. Names are kept once, by its client's line and its lane. Pure.
 #pragma once
 
 #include "admission/fair_order.hpp"
+#include "admission/turnstile.hpp"
 #include "base/clock.hpp"
 
 #include <cstddef>
@@ -22,8 +23,8 @@ inline constexpr std::size_t flows = 3;
 
 struct guest {
     client_lines* client = nullptr;
-    model_lane* model = nullptr;
-    place where;
+    model_lane* lane = nullptr;
+    standing where;
     fair_tag start = 0;
     fair_tag came_at = 0;    // the interactive clock at its arrival: its start tag should it age
     guest* ahead = nullptr;  // of its client, in its flow
@@ -31,11 +32,14 @@ struct guest {
     instant arrived;
     instant started;
     std::uint64_t grant = 0;
-    unsigned weight = 1;
+    unsigned weight = 1;   // 0: an errand
     unsigned turns = 1;    // what it costs its client
     unsigned charged = 0;  // permits held while it runs
+    place_id at = 0;       // where it runs
     flow in = flow::interactive;
-    bool lined_up = false;  // stands in its client's line (not: put back, running)
+    bool lined_up = false;  // stands in its client's line (not: an errand, put back, running)
+
+    bool errand() const { return weight == 0; }
 };
 
 // Finds a std::string key by a view of it.
@@ -43,5 +47,11 @@ struct text_hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
 };
+
+// One hash of two.
+inline std::size_t mixed(std::size_t one, std::size_t other)
+{
+    return one ^ (other + 0x9e3779b97f4a7c15u + (one << 6) + (one >> 2));
+}
 
 }  // namespace gateway::queueing

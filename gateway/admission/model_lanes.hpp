@@ -1,111 +1,148 @@
-// The waiting visitors of a turnstile, by model: one order-statistics tree each, so that a model
-// that may not start is passed over without touching its visitors, and a position is a sum of
-// ranks. Pure.
+// The visitors of a turnstile by lane: who may start at the same places stands together, in one
+// order-statistics tree, so that a lane that may not start is passed over without touching its
+// visitors, and a position is a sum of ranks. Pure.
 #pragma once
 
-#include "admission/estimate.hpp"
 #include "admission/guest.hpp"
+#include "admission/known_models.hpp"
 
 #include <ext/pb_ds/assoc_container.hpp>
 #include <ext/pb_ds/tree_policy.hpp>
 
+#include <functional>
+#include <map>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 namespace gateway::queueing {
 
 struct model_lane {
-    using queue = __gnu_pbds::tree<place, guest*, std::less<place>, __gnu_pbds::rb_tree_tag,
+    using queue = __gnu_pbds::tree<standing, guest*, std::less<standing>, __gnu_pbds::rb_tree_tag,
                                    __gnu_pbds::tree_order_statistics_node_update>;
 
-    const std::string* name = nullptr;
-    queue order;
+    const lane_key* key = nullptr;
+    known_model* model = nullptr;
+    queue calls;                         // waiting ones
+    std::map<standing, guest*> errands;  // waiting ones, which pass the calls: they take no permit
     std::size_t waiting_weight = 0;
-    std::size_t running = 0;
-    unsigned limit = 0;  // 0: none of its own
-    bool blocked = false;
-    moving_average service;
-    std::uint64_t used = 0;     // the number of its last grant
+    std::size_t running = 0;    // visitors, errands too
     std::size_t busy_slot = 0;  // its place among the lanes with waiting visitors
 
-    bool may_start() const { return !blocked && (limit == 0 || running < limit); }
-    bool in_use() const { return !order.empty() || running > 0 || limit > 0 || blocked; }
+    // Grants to others though its head stood before them and no door was open to it.
+    std::size_t passed = 0;
+    instant passed_since = instant::max();
+
+    // As it was when last looked at: where its doors are open, and where its model may start too.
+    place_set doors_open = 0;
+    place_set may_start = 0;
+
+    std::size_t waiting() const { return calls.size() + errands.size(); }
+    bool empty() const { return calls.empty() && errands.empty(); }
+    guest* first_call() const { return calls.empty() ? nullptr : calls.begin()->second; }
+    guest* first_errand() const { return errands.empty() ? nullptr : errands.begin()->second; }
+    // Its first visitor; it must have one.
+    guest* head() const
+    {
+        auto* call = first_call();
+        auto* errand = first_errand();
+        if (!call || !errand)
+            return call ? call : errand;
+        return call->where < errand->where ? call : errand;
+    }
+    void served()
+    {
+        passed = 0;
+        passed_since = instant::max();
+    }
 };
 
 class model_lanes {
 public:
-    // Idle models whose average is kept.
-    static constexpr std::size_t remembered = 256;
+    explicit model_lanes(known_models& models) : models_(&models) {}
 
-    model_lane& named(std::string_view name)
+    model_lane& of(lane_key&& key)
     {
-        auto [at, is_new] = all_.try_emplace(std::string(name));
-        if (is_new)
-            at->second.name = &at->first;
-        return at->second;
+        const auto [at, is_new] = all_.try_emplace(std::move(key));
+        auto& l = at->second;
+        if (is_new) {
+            l.key = &at->first;
+            l.model = &models_->named(at->first.model);
+            ++l.model->lanes;
+        }
+        return l;
     }
-    const model_lane* find(std::string_view name) const
-    {
-        const auto at = all_.find(name);
-        return at == all_.end() ? nullptr : &at->second;
-    }
+    std::size_t size() const { return all_.size(); }
     // Those with waiting visitors, in no order.
     const std::vector<model_lane*>& busy() const { return busy_; }
 
     void stand_in(guest& g)
     {
-        auto& m = *g.model;
-        if (m.order.empty()) {
-            m.busy_slot = busy_.size();
-            busy_.push_back(&m);
+        auto& l = *g.lane;
+        if (l.empty()) {
+            l.busy_slot = busy_.size();
+            busy_.push_back(&l);
         }
-        m.order.insert({g.where, &g});
-        m.waiting_weight += g.weight;
+        if (g.errand()) {
+            l.errands.emplace(g.where, &g);
+            return;
+        }
+        l.calls.insert({g.where, &g});
+        l.waiting_weight += g.weight;
+        ++l.model->waiting;
     }
 
     void stand_out(guest& g)
     {
-        auto& m = *g.model;
-        m.order.erase(g.where);
-        m.waiting_weight -= g.weight;
-        if (m.order.empty()) {
-            busy_[m.busy_slot] = busy_.back();
-            busy_[m.busy_slot]->busy_slot = m.busy_slot;
+        auto& l = *g.lane;
+        if (g.errand()) {
+            l.errands.erase(g.where);
+        } else {
+            l.calls.erase(g.where);
+            l.waiting_weight -= g.weight;
+            --l.model->waiting;
+        }
+        if (l.empty()) {
+            busy_[l.busy_slot] = busy_.back();
+            busy_[l.busy_slot]->busy_slot = l.busy_slot;
             busy_.pop_back();
         }
     }
 
-    // How many stand before that place.
-    std::size_t before(const place& where) const
+    // How many calls stand before that.
+    std::size_t before(const standing& where) const
     {
         std::size_t n = 0;
-        for (const auto* m : busy_)
-            n += m->order.order_of_key(where);
+        for (const auto* l : busy_)
+            n += l->calls.order_of_key(where);
         return n;
     }
 
-    // To be called when `m` may have become idle: it is dropped unless something is known of it,
-    // and of too many idle ones the one that was used longest ago goes.
-    void maybe_forget(model_lane& m)
+    // To be called when the last waiting or running visitor of `l` may have gone.
+    void maybe_forget(model_lane& l)
     {
-        if (m.in_use())
+        if (!l.empty())
             return;
-        model_lane* drop = &m;
-        if (m.service.known()) {
-            if (all_.size() <= remembered)
-                return;
-            for (auto& [name, other] : all_) {
-                if (!other.in_use() && other.used < drop->used)
-                    drop = &other;
-            }
-        }
-        all_.erase(all_.find(*drop->name));
+        l.served();
+        if (l.running > 0)
+            return;
+        auto& model = *l.model;
+        --model.lanes;
+        all_.erase(all_.find(*l.key));
+        models_->maybe_forget(model);
     }
 
 private:
-    std::unordered_map<std::string, model_lane, text_hash, std::equal_to<>> all_;
+    struct key_hash {
+        std::size_t operator()(const lane_key& k) const
+        {
+            const std::hash<std::string> text;
+            return mixed(mixed(text(k.model), text(k.options)), std::hash<place_set>()(k.barred));
+        }
+    };
+
+    known_models* models_;
+    std::unordered_map<lane_key, model_lane, key_hash> all_;
     std::vector<model_lane*> busy_;
 };
 

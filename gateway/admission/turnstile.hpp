@@ -1,12 +1,12 @@
-// Whose turn it is: a fair queue before the permits of several upstreams ("places"), decided without
-// I/O. One turnstile stands before the generations, another before the embeddings. Pure: time is an
-// argument; what the models are up to is asked of `doors`.
+// Whose turn it is: a fair queue before the permits of several upstreams ("places"), decided
+// without I/O. One turnstile stands before the generations, another before the embeddings. Pure:
+// time is an argument; what the models are up to is asked of `doors`.
 //
 // Invariants (tests/admission): a permit is never lost nor given twice; the sum of weights running
 // at a place is never over its capacity (but for one visitor heavier than it, which runs alone
 // there, and one that was let in past the door), per model and place never over its limit; nobody
-// starts at a place whose door is shut to its lane; FIFO within a client, class and lane; nobody
-// starves among those whose doors are open.
+// starts at a place whose door is shut to its lane; FIFO within a client, class and lane (errands
+// are a class of their own); nobody starves among those whose doors are open.
 #pragma once
 
 #include "base/clock.hpp"
@@ -48,8 +48,10 @@ struct visitor {
     lane_key lane;
     bool background = false;
     unsigned weight = 1;  // permits it needs
-    bool errand = false;  // needs no permit and no waiting place, only the model: a client's load
-                          // request. It is never refused, counts in no limit, no length, no average
+    // Needs no permit and no waiting place, only the model: a client's load request. It is never
+    // refused, goes past all calls once a door is open to it, takes nobody's turn, and counts in no
+    // limit, no length, no average. Its weight is nothing.
+    bool errand = false;
 };
 
 class turnstile {
@@ -82,24 +84,27 @@ public:
     turnstile(turnstile&&) noexcept;
     turnstile& operator=(turnstile&&) noexcept;
 
-    // A visitor comes. Granted at once when a permit is free at a place whose door is open to it and
-    // nobody who could start there stands before it; else it waits or is refused (SPEC §5 "Full").
-    // O(log n), and O(lanes with visitors × places), as all below.
+    // A visitor comes. Granted at once when a permit is free at a place whose door is open to it
+    // and nobody who could start there stands before it; else it waits or is refused (SPEC §5
+    // "Full"). O(log n), and O(lanes with visitors × places), as all below.
     arrival arrive(visitor v, instant now);
 
     // Who may go now that something has changed, and where; each is granted when returned. Call
-    // until empty after finish, leave, put_back, move, set_*, limit_model, open, and whenever a door
-    // may have opened; and now and then, for a background visitor whose half hour is over.
-    // Of several places that would take it: the one that last served this client and model, else
-    // the least busy one (in_use / capacity), else the first.
+    // until empty after finish, leave, put_back, move, set_*, limit_model, open, and whenever a
+    // door may have opened; and now and then, for a background visitor whose half hour is over.
+    //
     // The first in order among those whose door is open somewhere goes first. If it needs more
     // permits than are free at each place open to it, nobody behind it goes to these places: the
     // permits are kept for it. Those who cannot start anywhere because their doors are shut or
-    // their model is at its limit keep their place in the order and hold nobody up.
+    // their model is at its limit keep their place in the order and hold nobody up. Errands neither
+    // wait for permits nor have any kept from them.
+    //
+    // Of several places that would take it: the one that last served this client and model, else
+    // the least busy one (in_use / capacity), else the first.
     std::optional<grant> next(instant now);
 
     // Lets a waiting visitor in past a door that is shut to it, whatever the limits (a call that
-    // goes directly, alone). False when it does not wait.
+    // goes directly, alone). False when it does not wait, or there is no such place.
     bool let_in(ticket t, place_id p, instant now);
 
     // A waiting visitor gives up. O(log n).
@@ -127,14 +132,14 @@ public:
     // While closed nothing is granted there (upstream down).
     void open(place_id p, bool is_open);
 
-    // How many would be served before it, plus one, if nobody came or left. 0 when it does not
-    // wait.
+    // How many calls would be served before it, plus one, if nobody came or left. 0 when it does
+    // not wait.
     std::size_t position(ticket t) const;
     // Until its start, from the moving average of each model's service time; none until there is
-    // one for all that run or go before it, and none while it cannot start (all places closed or
-    // barred, its doors shut).
+    // one for all that run or go before it, none while it cannot start (all places closed or
+    // barred, its doors shut), and none for an errand.
     std::optional<duration> eta(ticket t, instant now) const;
-    // The same for the one who stands last; nothing when nobody waits.
+    // The same for the call that stands last; nothing when none waits.
     std::optional<duration> eta_of_last(instant now) const;
 
     // --- for whoever decides what is loaded next ---
@@ -146,32 +151,33 @@ public:
         ticket first = 0;         // the head's
         std::string_view client;  // the head's
         instant oldest{};         // arrival of its head
-        // How often a visitor of another lane was granted though this head stood before it and no
-        // door was open to it, since this lane was last granted anything (or was empty); and when
-        // that first happened (instant::max(): never).
+        // How often a call of another lane was granted though this head stood before it and no door
+        // was open to it at an open place, since this lane was last granted anything (or was
+        // empty); and when that first happened (instant::max(): never). Errands pass nobody.
         std::size_t passed = 0;
         instant passed_since = instant::max();
     };
     // In the order of their heads.
     std::vector<lane_view> lanes() const;
     bool anybody_waits() const { return waiting_all() != 0; }
-    // Where a call of that client and lane was last served; none when not remembered.
+    // Where a call of that client and model last gave its permit back by finish(), so that its
+    // prompt may still be cached there; none when not remembered (some thousands are).
     std::optional<place_id> last_served(std::string_view client, std::string_view model) const;
 
     // --- counts ---
 
-    std::size_t waiting() const;      // without errands
-    std::size_t waiting_all() const;  // with errands
-    std::size_t waiting(std::string_view model) const;
-    std::size_t waiting_of_client(std::string_view client) const;
-    unsigned in_use(place_id p) const;  // weights running there
+    std::size_t waiting() const;                                   // without errands
+    std::size_t waiting_all() const;                               // with errands
+    std::size_t waiting(std::string_view model) const;             // without errands
+    std::size_t waiting_of_client(std::string_view client) const;  // without errands
+    unsigned in_use(place_id p) const;                             // weights running there
     unsigned in_use() const;
     std::size_t running(std::string_view model) const;  // visitors running, without errands
     std::size_t running(place_id p, std::string_view model) const;
     unsigned capacity(place_id p) const;
-    unsigned capacity() const;             // of all places
-    std::optional<instant> oldest() const;  // arrival of the longest-waiting visitor
-    // The models that somebody waits for, in no order, each once.
+    unsigned capacity() const;              // of all places
+    std::optional<instant> oldest() const;  // arrival of the longest-waiting call
+    // The models that somebody waits for, errands too, in no order, each once.
     std::vector<std::string> models_waited_for() const;
 
 private:
