@@ -74,6 +74,7 @@ void permit::finish(std::optional<duration> service)
     if (!granted_)
         return;
     granted_ = false;
+    direct_is_over();
     at_.order_.finish(std::exchange(arrival_.id, 0), service);
     at_.changed();
     at_.wake();
@@ -91,9 +92,15 @@ void permit::put_back()
 void permit::stand_in_front()
 {
     granted_ = false;
-    directly_ = false;
+    direct_is_over();
     at_.order_.put_back(arrival_.id);
     begin_to_wait();
+}
+
+void permit::direct_is_over()
+{
+    if (std::exchange(directly_, false) && at_.direct_over_)
+        at_.direct_over_(arrival_.place);
 }
 
 void permit::move(lane_key to)

@@ -68,6 +68,7 @@ private:
     void begin_to_wait();
     void stand_in_front();
     void wake();
+    void direct_is_over();
 
     admission& at_;
     lane_key lane_;
@@ -101,6 +102,8 @@ public:
     // is to be loaded may have to be thought over. Called within those steps; it must only take a
     // note.
     void on_change(std::function<void()> f) { changed_ = std::move(f); }
+    // Told when one that was let in past the door is no longer in there.
+    void on_direct_over(std::function<void(place_id)> f) { direct_over_ = std::move(f); }
 
     const turnstile& view() const { return order_; }
 
@@ -117,6 +120,7 @@ private:
     turnstile order_;
     std::unordered_map<turnstile::ticket, permit*> waiting_;
     std::function<void()> changed_;
+    std::function<void(place_id)> direct_over_;
 };
 
 }  // namespace gateway

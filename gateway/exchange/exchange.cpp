@@ -374,15 +374,11 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
     }
     live.tried(e.how, e.status, e.why.message);
     counted_.upstream_error(where.name, end.busy ? "busy" : word(e.how));
-    // It has had its turn: wherever it goes now, it stands first.
-    bool had_turn = p.granted();
     if (next == attempts::next::again) {
         fleet_.busy(at);
         p.put_back();
         co_return true;
     }
-    if (had_turn)
-        p.put_back();
     if (next == attempts::next::elsewhere) {
         t.lane.barred |= place_set(1) << at;
     } else {
@@ -396,7 +392,7 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
         if (ended(live))
             co_return false;
     }
-    p.move(t.lane);
+    p.move(t.lane);  // it has had its turn: wherever it goes now, it stands first
     co_return true;
 }
 

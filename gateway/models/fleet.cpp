@@ -44,8 +44,10 @@ void fleet::attach(admission& generations, admission& embeddings)
 {
     generations_ = &generations;
     embeddings_ = &embeddings;
-    for (auto* a : {generations_, embeddings_})
+    for (auto* a : {generations_, embeddings_}) {
         a->on_change([this] { think_soon(); });
+        a->on_direct_over([this](place_id p) { direct_over(p); });
+    }
 }
 
 void fleet::configured()

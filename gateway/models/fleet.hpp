@@ -77,8 +77,6 @@ public:
     // Whoever waits in a lane: how its load is to be asked for. Forgotten with the last.
     void wishes(const lane_key& lane, models::wish w);
 
-    // A call that was let in directly is over.
-    void direct_over(place_id p);
     // The upstream answered "server busy": fewer permits there for a while.
     void busy(place_id p);
     // An operator wants it out of VRAM: no new calls, and when none runs it goes. False when no
@@ -116,6 +114,7 @@ private:
     std::uint64_t need(place_id p, const lane_key& lane, std::string_view as) const;
     bool reuses(const std::string& runner) const;
     void direct(place_id p, const lane_key& lane);
+    void direct_over(place_id p);
     void set_limit(place_id p, const std::string& runner);
     void set_capacities(place_id p);
     void recover(instant now);
