@@ -2,9 +2,9 @@
 // upon are the bytes that Ollama gets, so they must mean the same to both: where Go's decoder would
 // read a key of interest otherwise than written (it folds case and takes the last of two), the body
 // is refused.
+#include "base/json_cursor.hpp"
 #include "base/text.hpp"
 #include "downstream/classify.hpp"
-#include "downstream/json_cursor.hpp"
 #include "downstream/keep_alive_value.hpp"
 
 #include <algorithm>

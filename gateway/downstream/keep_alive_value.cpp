@@ -1,7 +1,7 @@
 // What Ollama makes of keep_alive (api/types.go:1243).
 #include "downstream/keep_alive_value.hpp"
 
-#include "downstream/json_cursor.hpp"
+#include "base/json_cursor.hpp"
 
 #include <algorithm>
 #include <array>

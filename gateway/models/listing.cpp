@@ -57,7 +57,8 @@ std::optional<std::vector<loaded_model>> parse_ps(std::string_view text)
         if (!m.is_object() || name_of(m).empty())
             return std::nullopt;
         loaded.push_back({name_of(m), canonical_model(name_of(m)), number_of(m, "size"),
-                          number_of(m, "size_vram"), text_of(m, "expires_at")});
+                          number_of(m, "size_vram"), text_of(m, "expires_at"),
+                          number_of(m, "context_length")});
     }
     return loaded;
 }

@@ -15,6 +15,7 @@ struct loaded_model {
     std::uint64_t size = 0;
     std::uint64_t size_vram = 0;
     std::string expires_at;
+    std::uint64_t context_length = 0;  // of its runner; 0: not told (before v0.10.0)
 };
 
 struct listed_model {

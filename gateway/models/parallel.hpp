@@ -1,11 +1,14 @@
 // How many calls of one model an upstream really runs at once, learned from when they start
-// (SPEC §5). A stock Ollama (OLLAMA_NUM_PARALLEL=1) runs one per model and queues the rest unseen:
-// then calls of it start only as others of it end. One object per upstream and model. Pure.
+// (SPEC §5). A stock Ollama (OLLAMA_NUM_PARALLEL=1) runs one per model and queues the rest unseen,
+// first come, first served: then calls of it start only as others of it end. One object per
+// upstream and model. Pure.
 #pragma once
 
 #include "base/clock.hpp"
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 
@@ -15,14 +18,17 @@ class parallel {
 public:
     using call_id = std::uint64_t;
 
-    // How long until more than the learned limit is tried again; doubles up to the longest each time
-    // that it fails, and is the first again after a success.
+    // How long until more than the learned limit is tried again; doubles up to the longest each
+    // time that it fails, and is the first again after a success.
     static constexpr duration retry_first = std::chrono::minutes(10);
     static constexpr duration retry_longest = std::chrono::hours(2);
+    // The same after forget(): it may come with every load, and a trial may make a call wait
+    // unseen.
+    static constexpr duration retry_forgotten = std::chrono::minutes(1);
 
-    // A call of the model was sent.
+    // A call of the model was sent, to its last byte: only then does Ollama put it into its queue.
     void sent(call_id c, instant now);
-    // Its first byte came: it runs, and did not before. Not for one-piece answers.
+    // Its first byte came: it runs; Ollama shows no byte before. Not for one-piece answers.
     void first_byte(call_id c, instant now);
     // It came to its end. `ran`: how long the model worked on it by Ollama's own account
     // (prompt_eval_duration + eval_duration of a final record), when it told: then it is known when
@@ -35,20 +41,54 @@ public:
     void forget(instant now);
 
     // 0: nothing learned. Else at most so many at once.
-    unsigned limit() const;
-    // When limit() will rise by itself (a trial is due); instant::max() when not. Call try_again then.
-    instant next_trial() const;
+    unsigned limit() const { return limit_ == 0 ? 0 : limit_ + (trying_ ? 1 : 0); }
+    // When limit() will rise by itself (a trial is due); instant::max() when not. Call try_again
+    // then.
+    instant next_trial() const { return limit_ == 0 || trying_ ? instant::max() : next_trial_; }
     // Lets one more in than was learned, to see whether it runs beside the others.
     void try_again(instant now);
 
 private:
-    // See parallel.cpp for what counts as evidence.
-    struct out {
+    struct one {
         instant sent;
-        std::optional<instant> began;
-        unsigned others_at_start = 0;
+        std::optional<instant> began;  // the earliest that is known of
+        instant end = instant::max();
+        bool with_room = false;  // when it was sent there was a free slot, for all that is known
+        bool timed = false;      // `began` is by Ollama's account
+        bool counted = false;    // whom it began beside has been looked at
+        bool dropped = false;
+        bool used = false;  // a later call's start was laid to its end
     };
-    std::map<call_id, out> out_;
+    // More slots than this are not learned about.
+    static constexpr unsigned most = 32;
+
+    template <class Visit>
+    void each(Visit visit) const;
+    void look(instant now);
+    void look_back(one& c, instant now);
+    unsigned began_beside(const one& c, instant now) const;
+    void claim(const one& c, instant now);
+    void speaks_for(unsigned slots, instant now);
+    void speaks_against(unsigned slots);
+    void run_at_once(unsigned calls);
+    void run_at_once_with(const one& c, instant now);
+    void remember(one c);
+    void unlearn();
+
+    std::map<call_id, one> out_;
+    std::deque<one> gone_;          // as they ended; those that are still needed
+    std::deque<duration> prompts_;  // from sending to first byte of calls with room, the last few
+
+    // [k]: calls whose start says that there are at most k slots, since one said that there are
+    // more
+    std::array<unsigned, most + 1> for_{};
+    // [k]: calls that said that there are more than k
+    std::array<unsigned, most + 1> against_{};
+
+    unsigned limit_ = 0;
+    bool trying_ = false;
+    duration retry_ = retry_first;
+    instant next_trial_ = instant::max();
 };
 
 }  // namespace gateway

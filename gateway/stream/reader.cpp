@@ -107,16 +107,27 @@ void stream_reader::keep(std::string_view piece)
     }
 }
 
+// What is kept of a one-piece answer, read.
+record stream_reader::one_piece() const
+{
+    const std::string_view kept = carry_;
+    return tail_only_
+               ? read_record_tail(kept.substr(kept.size() - std::min(kept.size(), tail_size)))
+               : read_record(kept);
+}
+
 usage stream_reader::tokens() const
 {
     if (framing_ != framing::one_piece) {
         return usage_;
     }
-    std::string_view kept = carry_;
-    auto r = tail_only_
-                 ? read_record_tail(kept.substr(kept.size() - std::min(kept.size(), tail_size)))
-                 : read_record(kept);
+    const auto r = one_piece();
     return {r.prompt_tokens.value_or(0), r.completion_tokens.value_or(0)};
+}
+
+std::optional<duration> stream_reader::ran() const
+{
+    return framing_ == framing::one_piece ? one_piece().ran : ran_;
 }
 
 void stream_reader::line(std::string_view l)
@@ -150,6 +161,7 @@ void stream_reader::native_line(std::string_view l)
     }
     if (r.done || r.error) {
         take_usage(r);
+        ran_ = r.ran;
         complete_ = true;
         end_was_last_ = true;
     }

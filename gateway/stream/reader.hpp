@@ -3,9 +3,11 @@
 // for the few lines that can be final. Pure.
 #pragma once
 
+#include "base/clock.hpp"
 #include "call/kinds.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -47,6 +49,9 @@ public:
     bool mid_record() const { return overlong_ || !carry_.empty() || event_open_; }
     // Valid once complete, or for one_piece after the last piece. Zeros when not told.
     usage tokens() const;
+    // How long the model worked on it, by Ollama's own account; at the same times as tokens(). Only
+    // the native endpoints tell it.
+    std::optional<duration> ran() const;
     std::uint64_t records() const { return records_; }  // lines or events so far
 
 private:
@@ -63,6 +68,7 @@ private:
     void named_data(std::string_view data);
     void end_event();
     void take_usage(const record& r);
+    record one_piece() const;
     event event_named(std::string_view name) const;
 
     framing framing_;
@@ -84,6 +90,7 @@ private:
     bool fails_ = false;
     std::string error_text_;
     usage usage_;
+    std::optional<duration> ran_;
     std::uint64_t records_ = 0;
 };
 

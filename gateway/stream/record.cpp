@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::size_t longest_error = 4096;
 
+// No call runs for so long: a larger number is no duration.
+constexpr duration longest_run = std::chrono::hours(24 * 30);
+
 const char* skip_space(const char* p, const char* end)
 {
     while (p != end && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n')) {
@@ -174,6 +177,14 @@ std::string message_of(std::string_view error)
     return text;
 }
 
+// Adds a number of nanoseconds, as Ollama tells durations.
+void add_duration(std::string_view value, record& r)
+{
+    if (const auto ns = parse_uint(value, std::chrono::nanoseconds(longest_run).count())) {
+        r.ran = r.ran.value_or(duration{}) + std::chrono::nanoseconds(*ns);
+    }
+}
+
 void read_usage(std::string_view usage, record& r, bool open_ended = false)
 {
     auto visit = [&](std::string_view key, std::string_view value) {
@@ -237,6 +248,8 @@ record read_record(std::string_view json)
             r.prompt_tokens = parse_uint(value);
         } else if (key == "eval_count") {
             r.completion_tokens = parse_uint(value);
+        } else if (key == "prompt_eval_duration" || key == "eval_duration") {
+            add_duration(value, r);
         } else if (key == "usage") {
             read_usage(value, r);
         } else if (key == "response" || key == "message") {
@@ -253,13 +266,14 @@ record read_record(std::string_view json)
 record read_record_tail(std::string_view tail)
 {
     record r;
-    auto count = [&](std::string_view key) {
+    auto digits = [&](std::string_view key) {
         auto value = last_value(tail, key);
-        auto digits = value.find_first_not_of("0123456789");
-        return parse_uint(value.substr(0, digits));
+        return value.substr(0, value.find_first_not_of("0123456789"));
     };
-    r.prompt_tokens = count("\"prompt_eval_count\"");
-    r.completion_tokens = count("\"eval_count\"");
+    r.prompt_tokens = parse_uint(digits("\"prompt_eval_count\""));
+    r.completion_tokens = parse_uint(digits("\"eval_count\""));
+    add_duration(digits("\"prompt_eval_duration\""), r);
+    add_duration(digits("\"eval_duration\""), r);
     read_usage(last_value(tail, "\"usage\""), r, true);
     return r;
 }

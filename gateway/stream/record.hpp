@@ -3,6 +3,8 @@
 // megabytes costs one pass and no memory. Pure.
 #pragma once
 
+#include "base/clock.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,13 +20,16 @@ struct record {
     std::string_view type;   // the top-level one, as written without quotes; a view into the record
     std::optional<std::uint64_t> prompt_tokens;
     std::optional<std::uint64_t> completion_tokens;
+    // How long the model worked on it by Ollama's own account: prompt_eval_duration +
+    // eval_duration, at the top; each is left out there when it is 0. None when neither is told.
+    std::optional<duration> ran;
 };
 
 // Any depth, any bytes. The token counts are found where Ollama puts them: prompt_eval_count and
 // eval_count at the top, and in `usage` at the top, in `response` and in `message`.
 record read_record(std::string_view json);
 
-// The token counts of a record of which only the end is left.
+// The token counts and the time of a record of which only the end is left.
 record read_record_tail(std::string_view tail);
 
 }  // namespace gateway

@@ -1,8 +1,8 @@
 // What is read off a JSON body, and which bodies are refused because Ollama would read them
 // otherwise.
+#include "base/json_cursor.hpp"
 #include "catch.hpp"
 #include "downstream/classify.hpp"
-#include "downstream/json_cursor.hpp"
 #include "downstream/keep_alive_value.hpp"
 
 #include <nlohmann/json.hpp>

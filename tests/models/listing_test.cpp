@@ -8,14 +8,17 @@ using namespace gateway;
 TEST_CASE("a listing of loaded models is read with sizes and canonical names")
 {
     auto loaded = parse_ps(R"({"models":[{"name":"LLaMA3","model":"llama3:latest","size":6000,
-        "size_vram":5000,"expires_at":"2026-01-01T00:00:00Z","digest":"x"}]})");
+        "size_vram":5000,"expires_at":"2026-01-01T00:00:00Z","digest":"x","context_length":4096},
+        {"name":"old"}]})");
     REQUIRE(loaded);
-    REQUIRE(loaded->size() == 1);
+    REQUIRE(loaded->size() == 2);
     CHECK(loaded->front().name == "LLaMA3");
     CHECK(loaded->front().canonical == "llama3:latest");
     CHECK(loaded->front().size == 6000);
     CHECK(loaded->front().size_vram == 5000);
     CHECK(loaded->front().expires_at == "2026-01-01T00:00:00Z");
+    CHECK(loaded->front().context_length == 4096);
+    CHECK(loaded->back().context_length == 0);
 }
 
 TEST_CASE("an empty list and null are empty lists")

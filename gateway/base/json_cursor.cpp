@@ -1,5 +1,5 @@
 // The walk of json_cursor.hpp.
-#include "downstream/json_cursor.hpp"
+#include "base/json_cursor.hpp"
 
 #ifdef __SSE2__
 #include <emmintrin.h>

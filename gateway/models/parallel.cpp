@@ -1,0 +1,332 @@
+// What counts as evidence.
+//
+// Ollama's unseen queue is first come, first served. So whoever was sent before a call and is still
+// out when it starts runs beside it, and whoever was sent clearly later does not unless it is seen
+// to. Of each call that ends, with its start as near as it is known (its first byte, or its end
+// less the time that Ollama says it ran), two things are asked:
+//
+//   *Whom did it begin beside?* c others: there are more than c slots. This wipes out all that
+//   spoke for c or fewer, and makes it harder to believe them again. Calls that are seen to run at
+//   once (bytes of both, for a while) are proof, and lift a limit at once.
+//
+//   *Did it begin as another ended?* With k out before that end that were before it in the queue:
+//   it speaks for k slots. Only if it had stood behind these same k for a good while, and began
+//   soon after, within a third of that while. Chance would put a start into the while itself three
+//   times as often as after it, and there it speaks against. So five in a row with none against
+//   come by chance once in a thousand (4^-5), and twenty, which are asked for once anything spoke
+//   against, never. A long prompt, all that is seen of one being its end, must not look like a
+//   wait: where only the first byte tells, the call must also have taken longer than prompts are
+//   known to take.
+#include "models/parallel.hpp"
+
+#include <algorithm>
+
+namespace gateway {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// What two things seen may be out of order by: the network, the loop that was busy, what Ollama
+// does around a run without counting it. Two calls run at once if they do for so long; of two calls
+// sent within it nobody knows which came first.
+constexpr duration slack = milliseconds(100);
+
+// A call that stood behind the same others for less says nothing.
+constexpr duration shortest_wait = milliseconds(250);
+
+// It began soon after an end: within this part of the time that it stood behind it.
+constexpr int soon = 3;
+
+// How many must speak for a limit; each that ever spoke against it asks for some more, up to the
+// most, and a proof for the most.
+constexpr unsigned enough = 5;
+constexpr unsigned more_for_each = 3;
+constexpr unsigned most_asked = 20;
+constexpr unsigned proof = 5;
+// To end a trial of one more.
+constexpr unsigned enough_in_trial = 3;
+
+constexpr std::size_t remembered = 128;
+constexpr std::size_t prompts_remembered = 8;
+
+unsigned asked(unsigned against)
+{
+    return std::min(most_asked, enough + more_for_each * std::min(against, most_asked));
+}
+
+}  // namespace
+
+template <class Visit>
+void parallel::each(Visit visit) const
+{
+    for (const auto& [id, c] : out_) {
+        visit(c);
+    }
+    for (const auto& c : gone_) {
+        visit(c);
+    }
+}
+
+void parallel::sent(call_id c, instant now)
+{
+    look(now);
+    const auto sure = trying_ || limit_ == 0 ? 1 : limit_;
+    one next{.sent = now, .began = {}};
+    next.with_room = out_.size() < sure;
+    out_.insert_or_assign(c, next);
+}
+
+void parallel::first_byte(call_id c, instant now)
+{
+    look(now);
+    const auto at = out_.find(c);
+    if (at == out_.end() || at->second.began) {
+        return;
+    }
+    at->second.began = now;
+    if (at->second.with_room) {
+        prompts_.push_back(now - at->second.sent);
+        if (prompts_.size() > prompts_remembered) {
+            prompts_.pop_front();
+        }
+    }
+}
+
+void parallel::ended(call_id c, std::optional<duration> ran, instant now)
+{
+    look(now);
+    auto node = out_.extract(c);
+    if (node.empty()) {
+        return;
+    }
+    one done = node.mapped();
+    done.end = now;
+    if (ran) {
+        const auto began = std::max(done.sent, now - std::max(*ran, duration{}));
+        // Of a run in two parts only the second is told.
+        if (!done.began || began < *done.began) {
+            done.began = began;
+            done.counted = false;
+        }
+        done.timed = true;
+    }
+    look_back(done, now);
+    remember(done);
+}
+
+void parallel::dropped(call_id c, instant now)
+{
+    look(now);
+    auto node = out_.extract(c);
+    if (node.empty()) {
+        return;
+    }
+    one done = node.mapped();
+    done.end = now;
+    done.dropped = true;
+    look_back(done, now);
+    remember(done);
+}
+
+void parallel::forget(instant now)
+{
+    gone_.clear();
+    for_.fill(0);
+    against_.fill(0);
+    retry_ = retry_first;
+    if (limit_ != 0 && !trying_) {
+        next_trial_ = std::min(next_trial_, now + retry_forgotten);
+    }
+}
+
+void parallel::try_again(instant now)
+{
+    look(now);
+    if (limit_ != 0 && !trying_) {
+        trying_ = true;
+        for_.fill(0);
+    }
+}
+
+// What can be told by now of those that are out.
+void parallel::look(instant now)
+{
+    unsigned running = 0;
+    for (auto& [id, c] : out_) {
+        if (!c.began || now - *c.began < slack) {
+            continue;
+        }
+        ++running;
+        if (!c.counted) {
+            c.counted = true;
+            speaks_against(began_beside(c, now));
+        }
+    }
+    run_at_once(running);
+}
+
+void parallel::look_back(one& c, instant now)
+{
+    if (!c.began) {
+        return;
+    }
+    if (!c.counted) {
+        c.counted = true;
+        speaks_against(began_beside(c, now));
+    }
+    run_at_once_with(c, now);
+    claim(c, now);
+}
+
+// How many surely ran when `c` began: known to have begun, or sent clearly before it. `c` itself is
+// not among them.
+unsigned parallel::began_beside(const one& c, instant now) const
+{
+    unsigned beside = 0;
+    each([&](const one& x) {
+        const bool before = x.sent <= c.sent - slack || (x.began && *x.began <= *c.began - slack);
+        beside += before && x.sent <= *c.began && std::min(x.end, now) >= *c.began + slack ? 1 : 0;
+    });
+    return beside;
+}
+
+// Whose end did `c` begin after, and for how many slots does that speak?
+void parallel::claim(const one& c, instant now)
+{
+    const auto began = *c.began;
+    // Perhaps before it in the queue, or running, at that time.
+    const auto ahead = [&](const one& x, instant at) {
+        return x.sent < at && (x.sent < c.sent + slack || (x.began && *x.began <= at));
+    };
+    one* freed = nullptr;
+    for (auto& x : gone_) {
+        if (x.end > c.sent && x.end <= began + slack && ahead(x, x.end) &&
+            (freed == nullptr || x.end >= freed->end)) {
+            freed = &x;
+        }
+    }
+    if (freed == nullptr || freed->dropped || freed->used) {
+        return;
+    }
+    const auto at = freed->end;
+    unsigned slots = 0;
+    auto since = c.sent;  // when it came to stand behind just these
+    each([&](const one& x) {
+        if (!ahead(x, at)) {
+            return;
+        }
+        if (x.end >= at) {
+            ++slots;
+        } else {
+            since = std::max(since, x.end);
+        }
+    });
+    const auto stood = at - since;
+    if (stood < shortest_wait || (began - at) * soon > stood) {
+        return;
+    }
+    if (!c.timed) {
+        const auto usual = std::min_element(prompts_.begin(), prompts_.end());
+        if (usual == prompts_.end() || (began - c.sent) * 2 < *usual * 3) {
+            return;
+        }
+    }
+    freed->used = true;
+    speaks_for(slots, now);
+}
+
+void parallel::speaks_for(unsigned slots, instant now)
+{
+    if (slots == 0 || slots > most) {
+        return;
+    }
+    ++for_[slots];
+    unsigned voices = 0;
+    for (unsigned k = 1; k <= most && (limit_ == 0 || k <= limit_); ++k) {
+        voices += for_[k];
+        if (k == limit_) {
+            if (trying_ && voices >= enough_in_trial) {
+                trying_ = false;
+                retry_ = std::min(retry_ * 2, retry_longest);
+                next_trial_ = now + retry_;
+                for_.fill(0);
+            }
+            return;
+        }
+        if (voices >= asked(against_[k])) {
+            limit_ = k;
+            trying_ = false;
+            retry_ = retry_first;
+            next_trial_ = now + retry_;
+            std::fill(for_.begin() + k, for_.end(), 0);
+            std::fill(against_.begin(), against_.begin() + k + 1, 0);
+            return;
+        }
+    }
+}
+
+void parallel::speaks_against(unsigned slots)
+{
+    for (unsigned k = 1; k <= std::min(slots, most); ++k) {
+        for_[k] = 0;
+        against_[k] = std::min(against_[k] + 1, most_asked);
+    }
+}
+
+// So many have been seen to run at once.
+void parallel::run_at_once(unsigned calls)
+{
+    for (unsigned k = 1; k < std::min(calls, most + 1); ++k) {
+        for_[k] = 0;
+        against_[k] = std::max(against_[k], proof);
+    }
+    if (limit_ != 0 && calls > limit_) {
+        unlearn();
+    }
+}
+
+// The most that ran at once, for a while, at some time in the run of `c`, which is over.
+void parallel::run_at_once_with(const one& c, instant now)
+{
+    const auto runs_from = [&](const one& x, instant t) {
+        return x.began && *x.began <= t && std::min(x.end, now) >= t + slack;
+    };
+    const auto count_from = [&](instant t) {
+        unsigned running = runs_from(c, t) ? 1 : 0;
+        each([&](const one& x) { running += runs_from(x, t) ? 1 : 0; });
+        return running;
+    };
+    unsigned running = count_from(*c.began);
+    each([&](const one& x) {
+        if (x.began && *x.began > *c.began && *x.began + slack <= c.end) {
+            running = std::max(running, count_from(*x.began));
+        }
+    });
+    run_at_once(running);
+}
+
+// Keeps what a call that is out, or one still to be looked back at, may have stood behind.
+void parallel::remember(one c)
+{
+    gone_.push_back(c);
+    auto oldest = instant::max();
+    for (const auto& [id, x] : out_) {
+        oldest = std::min(oldest, x.sent);
+    }
+    std::erase_if(gone_, [&](const one& x) { return x.end < oldest; });
+    if (gone_.size() > remembered) {
+        gone_.pop_front();
+    }
+}
+
+// There are more slots than the limit says: how many is anybody's guess again.
+void parallel::unlearn()
+{
+    limit_ = 0;
+    trying_ = false;
+    retry_ = retry_first;
+    next_trial_ = instant::max();
+}
+
+}  // namespace gateway
