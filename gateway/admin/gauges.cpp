@@ -10,8 +10,8 @@ namespace gateway {
 std::vector<gauge_family> admin_pages::gauges() const
 {
     auto now = steady::now();
-    const auto& g = at.generations.view();
-    const auto& e = at.embeddings.view();
+    const auto& g = with_.generations.view();
+    const auto& e = with_.embeddings.view();
     auto one = [](std::string name, std::string help, double value, bool counter = false) {
         return gauge_family{std::move(name), std::move(help), {{{}, value}}, counter};
     };

@@ -253,4 +253,9 @@ bool load_options::serves_smaller(const load_options& wish, std::uint64_t contex
     return wanted && has != 0 && *wanted <= has;
 }
 
+std::string load_parameters(std::string_view parameters)
+{
+    return write(read_parameters(parameters));
+}
+
 }  // namespace gateway

@@ -59,4 +59,7 @@ private:
 // Is this a key in `options` that load_options is about? (`shift` is none: it stands beside them.)
 bool is_load_option(std::string_view key);
 
+// The load-time options among a model's own parameters (as /api/show tells them), canonical.
+std::string load_parameters(std::string_view parameters);
+
 }  // namespace gateway

@@ -5,6 +5,7 @@
 #include "downstream/keep_alive_value.hpp"
 #include "exchange/live_call.hpp"
 #include "exchange/route.hpp"
+#include "upstream/ollama.hpp"
 
 #include <algorithm>
 
@@ -40,10 +41,8 @@ awaitable<void> exchange::serve(call& c, sink& to)
     facts.what = c.what;
     facts.cloud = is_cloud(c.facts.model);
     bool wants = c.what == kind::generation || c.what == kind::embedding || c.what == kind::load;
-    place_set missing = 0;
     if (wants && !facts.cloud) {
         auto found = co_await fleet_.find(c.model);
-        missing = found.missing;
         live.labelled(found.listed == catalogue::listed::yes);
         // What has fallbacks is not lost when no upstream has it.
         facts.known_not =
@@ -320,7 +319,7 @@ awaitable<exchange::ending> exchange::try_at(live_call& live, permit& p, const a
                                              const target& t)
 {
     auto& where = fleet_.at(p.place());
-    live.starts(where.loaded.book().load_within(t.lane.model, live.waiting_since()));
+    live.starts(where.loaded.load_within(t.lane.model, live.waiting_since()));
     live.tries(where.name, t.model);
     auto began = steady::now();
     attempt_at at{where, &t, &tries, others(t, p.place())};

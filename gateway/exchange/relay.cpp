@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "exchange/exchange.hpp"
 #include "exchange/live_call.hpp"
+#include "exchange/outgoing.hpp"
 #include "stream/reader.hpp"
 #include "wire/chunk_frame.hpp"
 

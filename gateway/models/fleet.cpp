@@ -197,7 +197,8 @@ std::string fleet::options_of(const call& c, std::string_view body, const body_f
     std::string text;
     bool native = c.words == dialect::native && c.where != endpoint::other;
     if (native && !pinned)
-        text = load_options::of(body, facts, own != nullptr ? own->parameters : std::string())
+        text = load_options::of(body, facts, own != nullptr ? own->parameters : std::string(),
+                                c.where == endpoint::generate || c.where == endpoint::chat)
                    .text();
     if (own == nullptr || runner == model)
         return text;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "async/alarm.hpp"
+#include "call/call.hpp"
 #include "models/site.hpp"
 #include "models/swaps.hpp"
 

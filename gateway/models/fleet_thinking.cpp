@@ -179,7 +179,8 @@ void fleet::think()
         if (!all_served)
             todo = swaps::decide(site_views(now), lanes);
     }
-    std::erase_if(wishes_, [](auto& w) { return !std::exchange(w.second.seen, false); });
+    for (auto at = wishes_.begin(); at != wishes_.end();)
+        at = std::exchange(at->second.seen, false) ? std::next(at) : wishes_.erase(at);
     bool doors_moved = false;
     for (place_id p = 0; p < places_.size(); ++p) {
         auto& s = *places_[p];

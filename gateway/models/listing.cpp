@@ -56,9 +56,14 @@ std::optional<std::vector<loaded_model>> parse_ps(std::string_view text)
     for (const auto& m : all) {
         if (!m.is_object() || name_of(m).empty())
             return std::nullopt;
-        loaded.push_back({name_of(m), canonical_model(name_of(m)), number_of(m, "size"),
-                          number_of(m, "size_vram"), text_of(m, "expires_at"),
-                          number_of(m, "context_length")});
+        loaded_model l;
+        l.name = name_of(m);
+        l.canonical = canonical_model(l.name);
+        l.size = number_of(m, "size");
+        l.size_vram = number_of(m, "size_vram");
+        l.expires_at = text_of(m, "expires_at");
+        l.context_length = number_of(m, "context_length");
+        loaded.push_back(std::move(l));
     }
     return loaded;
 }
@@ -72,7 +77,8 @@ std::optional<std::vector<listed_model>> parse_tags(std::string_view text)
     for (const auto& m : all) {
         if (!m.is_object() || name_of(m).empty())
             return std::nullopt;
-        listed.push_back({name_of(m), canonical_model(name_of(m)), number_of(m, "size")});
+        listed.push_back({name_of(m), canonical_model(name_of(m)), text_of(m, "digest"),
+                          number_of(m, "size")});
     }
     return listed;
 }

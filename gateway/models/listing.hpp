@@ -1,6 +1,8 @@
 // What an upstream says of its models: /api/ps and /api/tags, read. Pure.
 #pragma once
 
+#include "base/clock.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,12 +17,14 @@ struct loaded_model {
     std::uint64_t size = 0;
     std::uint64_t size_vram = 0;
     std::string expires_at;
+    std::optional<duration> expires_in;  // from now; filled in by whoever has a clock
     std::uint64_t context_length = 0;  // of its runner; 0: not told (before v0.10.0)
 };
 
 struct listed_model {
     std::string name;
     std::string canonical;
+    std::string digest;      // of its manifest: the same content everywhere
     std::uint64_t size = 0;  // of the files
 };
 

@@ -2,6 +2,7 @@
 #include "models/swaps.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gateway::swaps {
 
@@ -201,7 +202,8 @@ bool patience::impatient(const turnstile::lane_view& lane, duration last_load, d
 
 void patience::end_look()
 {
-    std::erase_if(marks_, [](auto& m) { return !std::exchange(m.second.seen, false); });
+    for (auto at = marks_.begin(); at != marks_.end();)
+        at = std::exchange(at->second.seen, false) ? std::next(at) : marks_.erase(at);
 }
 
 }  // namespace gateway::swaps
