@@ -12,12 +12,15 @@
 namespace gateway {
 
 struct body_edits {
-    std::optional<std::string> model;       // a fallback's name, not yet quoted
-    std::optional<std::string> keep_alive;  // JSON text: "\"5m\"" or "-1" (models.M.keep_alive)
-    bool strip_load_options = false;        // pin_options: those of load_options.hpp, and shift
+    // A fallback's name, not yet quoted.
+    std::optional<std::string> model = {};
+    // JSON text: "\"5m\"" or "-1" (models.M.keep_alive). For native endpoints.
+    std::optional<std::string> keep_alive = {};
+    // pin_options: those of load_options.hpp, and shift.
+    bool strip_load_options = false;
     // reuse_larger_context: the num_ctx of the runner that serves it; 0: its automatic one, so the
     // wish for one is taken out. Goes before strip_load_options.
-    std::optional<std::uint64_t> num_ctx;
+    std::optional<std::uint64_t> num_ctx = {};
 
     bool none() const { return !model && !keep_alive && !strip_load_options && !num_ctx; }
 };

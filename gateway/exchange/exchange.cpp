@@ -44,6 +44,7 @@ awaitable<void> exchange::serve(call& c, sink& to)
     if (wants && !facts.cloud) {
         auto found = co_await fleet_.find(c.model);
         live.labelled(found.listed == catalogue::listed::yes);
+        facts.cloud = found.remote;
         // What has fallbacks is not lost when no upstream has it.
         facts.known_not =
             found.listed == catalogue::listed::no && fallbacks_of(c).empty();

@@ -68,8 +68,8 @@ awaitable<void> catalogue::learn(std::string model)
     auto& facts = with_.lore.by_digest[digest];
     if (told)
         facts = std::move(*told);
-    if (!facts.blob.empty())
-        with_.lore.name_of_blob.try_emplace(facts.blob, model);
+    if (!facts.runner.empty())
+        with_.lore.name_of_blob.try_emplace(facts.runner, model);
 }
 
 const model_facts* catalogue::facts(std::string_view model) const
@@ -84,9 +84,9 @@ const model_facts* catalogue::facts(std::string_view model) const
 std::string catalogue::runner_of(std::string_view model) const
 {
     const auto* f = facts(model);
-    if (f == nullptr || f->blob.empty())
+    if (f == nullptr || f->runner.empty())
         return std::string(model);
-    auto found = with_.lore.name_of_blob.find(f->blob);
+    auto found = with_.lore.name_of_blob.find(f->runner);
     return found == with_.lore.name_of_blob.end() ? std::string(model) : found->second;
 }
 

@@ -160,8 +160,12 @@ awaitable<fleet::found> fleet::find(std::string model)
             unknown = true;
         else
             f.listed = listed::yes;
-        if (has == listed::yes && f.runner.empty())
+        if (has != listed::yes)
+            continue;
+        if (f.runner.empty())
             f.runner = s->names.runner_of(model);
+        if (const auto* facts = s->names.facts(model))
+            f.remote = f.remote || facts->remote;
     }
     if (f.listed != listed::yes)
         f.listed = unknown ? listed::unknown : listed::no;
@@ -198,7 +202,7 @@ std::string fleet::options_of(const call& c, std::string_view body, const body_f
     bool native = c.words == dialect::native && c.where != endpoint::other;
     if (native && !pinned)
         text = load_options::of(body, facts, own != nullptr ? own->parameters : std::string(),
-                                c.where == endpoint::generate || c.where == endpoint::chat)
+                                own == nullptr || own->shifts)
                    .text();
     if (own == nullptr || runner == model)
         return text;
@@ -234,7 +238,8 @@ std::uint64_t fleet::need(place_id p, const lane_key& lane, std::string_view as)
     const auto* facts = s.names.facts(name);
     auto file = s.names.file_size(name);
     auto context = load_options::read(lane.options.substr(0, lane.options.find('\x1f'))).num_ctx();
-    return facts != nullptr ? estimated_vram(*facts, file, context.value_or(4096)) : file;
+    return facts != nullptr ? estimated_vram(*facts, file, context.value_or(4096), 1)
+                            : file;
 }
 
 bool fleet::too_big(const lane_key& lane, std::string_view as) const

@@ -54,6 +54,7 @@ public:
         catalogue::listed listed = catalogue::listed::unknown;  // yes: by at least one
         place_set missing = 0;  // places known not to have it
         std::string runner;     // the name to ask everything else by
+        bool remote = false;    // it runs on another host, and takes nothing here
     };
     // Where is this model (canonical name)? Asks those upstreams that did not list it, and for its
     // facts those that do.

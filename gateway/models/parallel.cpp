@@ -11,15 +11,18 @@
 //
 //   *Did it begin as another ended?* With k out before that end that were before it in the queue:
 //   it speaks for k slots. Only if it had stood behind these same k for a good while, and began
-//   soon after, within a third of that while. Chance would put a start into the while itself three
-//   times as often as after it, and there it speaks against. So five in a row with none against
-//   come by chance once in a thousand (4^-5), and twenty, which are asked for once anything spoke
-//   against, never. A long prompt, all that is seen of one being its end, must not look like a
-//   wait: where only the first byte tells, the call must also have taken longer than prompts are
-//   known to take.
+//   soon after. Chance would put a start into the while itself as much more often as the while is
+//   longer than the wait after it, and there it speaks against. So it weighs log(1 + while / wait),
+//   and what chance would do once in five thousand times is believed; what was ever spoken against,
+//   when chance never would. Ends that fall together tell one thing, not two.
+//
+//   A long prompt, all that is seen of one being its end, must not look like a wait: where only the
+//   first byte tells, it must have come later than prompts are known to take, even of a call that
+//   came up as the one before stopped standing in its way.
 #include "models/parallel.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace gateway {
 
@@ -35,24 +38,29 @@ constexpr duration slack = milliseconds(100);
 // A call that stood behind the same others for less says nothing.
 constexpr duration shortest_wait = milliseconds(250);
 
-// It began soon after an end: within this part of the time that it stood behind it.
-constexpr int soon = 3;
+// Soon after an end is at most so much of the time that it stood behind it; what is sooner than the
+// other weighs no more: no one call is to weigh too much.
+constexpr double latest = 1.0 / 3;
+constexpr double soonest = 1.0 / 8;
 
-// How many must speak for a limit; each that ever spoke against it asks for some more, up to the
-// most, and a proof for the most.
-constexpr unsigned enough = 5;
-constexpr unsigned more_for_each = 3;
-constexpr unsigned most_asked = 20;
-constexpr unsigned proof = 5;
-// To end a trial of one more.
-constexpr unsigned enough_in_trial = 3;
+// A first byte tells of a start, but is none.
+constexpr double by_first_byte = 0.8;
+
+// How much must speak for a limit: e^-8.5 by chance, four calls at least. Each that ever spoke
+// against it asks for some more, up to the most, and a proof for the most.
+constexpr double enough = 8.5;
+constexpr double more_for_each = 5;
+constexpr unsigned most_against = 5;
+// To end a trial of one more, and how many that speak for more end it the other way.
+constexpr double enough_in_trial = 5;
+constexpr unsigned against_in_trial = 3;
 
 constexpr std::size_t remembered = 128;
 constexpr std::size_t prompts_remembered = 8;
 
-unsigned asked(unsigned against)
+double asked(unsigned against)
 {
-    return std::min(most_asked, enough + more_for_each * std::min(against, most_asked));
+    return enough + more_for_each * std::min(against, most_against);
 }
 
 }  // namespace
@@ -146,6 +154,7 @@ void parallel::try_again(instant now)
     if (limit_ != 0 && !trying_) {
         trying_ = true;
         for_.fill(0);
+        against_[limit_] = 0;
     }
 }
 
@@ -211,39 +220,49 @@ void parallel::claim(const one& c, instant now)
     }
     const auto at = freed->end;
     unsigned slots = 0;
-    auto since = c.sent;  // when it came to stand behind just these
+    // When it came to stand behind just these. Had it begun since then, that would have spoken
+    // against: began_beside() would have counted all of them.
+    auto since = c.sent;
     each([&](const one& x) {
         if (!ahead(x, at)) {
             return;
         }
-        if (x.end >= at) {
-            ++slots;
-        } else {
+        if (x.end <= at - slack) {
             since = std::max(since, x.end);
+            return;
+        }
+        ++slots;
+        if (x.sent > c.sent - slack) {
+            since = std::max(since, x.began ? std::min(*x.began + slack, at) : at);
         }
     });
     const auto stood = at - since;
-    if (stood < shortest_wait || (began - at) * soon > stood) {
+    const auto after = std::max(began - at, duration{});
+    const auto part = seconds(after) / seconds(std::max(stood, shortest_wait));
+    if (stood < shortest_wait || part > latest) {
         return;
     }
     if (!c.timed) {
         const auto usual = std::min_element(prompts_.begin(), prompts_.end());
-        if (usual == prompts_.end() || (began - c.sent) * 2 < *usual * 3) {
+        if (usual == prompts_.end() || (began - since) * 2 < *usual * 3) {
             return;
         }
     }
-    freed->used = true;
-    speaks_for(slots, now);
+    for (auto& x : gone_) {
+        x.used = x.used || (x.end > at - slack && x.end < at + slack);
+    }
+    const auto weight = std::log1p(1 / std::max(part, soonest));
+    speaks_for(slots, c.timed ? weight : weight * by_first_byte, now);
 }
 
-void parallel::speaks_for(unsigned slots, instant now)
+void parallel::speaks_for(unsigned slots, double weight, instant now)
 {
     if (slots == 0 || slots > most) {
         return;
     }
-    ++for_[slots];
-    unsigned voices = 0;
-    for (unsigned k = 1; k <= most && (limit_ == 0 || k <= limit_); ++k) {
+    for_[slots] += weight;
+    double voices = 0;
+    for (unsigned k = 1; k <= most; ++k) {
         voices += for_[k];
         if (k == limit_) {
             if (trying_ && voices >= enough_in_trial) {
@@ -270,7 +289,10 @@ void parallel::speaks_against(unsigned slots)
 {
     for (unsigned k = 1; k <= std::min(slots, most); ++k) {
         for_[k] = 0;
-        against_[k] = std::min(against_[k] + 1, most_asked);
+        against_[k] = std::min(against_[k] + 1, most_against);
+    }
+    if (trying_ && slots >= limit_ && against_[limit_] >= against_in_trial) {
+        unlearn();
     }
 }
 
@@ -279,7 +301,7 @@ void parallel::run_at_once(unsigned calls)
 {
     for (unsigned k = 1; k < std::min(calls, most + 1); ++k) {
         for_[k] = 0;
-        against_[k] = std::max(against_[k], proof);
+        against_[k] = most_against;
     }
     if (limit_ != 0 && calls > limit_) {
         unlearn();

@@ -68,7 +68,7 @@ private:
     void look_back(one& c, instant now);
     unsigned began_beside(const one& c, instant now) const;
     void claim(const one& c, instant now);
-    void speaks_for(unsigned slots, instant now);
+    void speaks_for(unsigned slots, double weight, instant now);
     void speaks_against(unsigned slots);
     void run_at_once(unsigned calls);
     void run_at_once_with(const one& c, instant now);
@@ -79,9 +79,8 @@ private:
     std::deque<one> gone_;          // as they ended; those that are still needed
     std::deque<duration> prompts_;  // from sending to first byte of calls with room, the last few
 
-    // [k]: calls whose start says that there are at most k slots, since one said that there are
-    // more
-    std::array<unsigned, most + 1> for_{};
+    // [k]: what speaks for at most k slots, since a call said that there are more
+    std::array<double, most + 1> for_{};
     // [k]: calls that said that there are more than k
     std::array<unsigned, most + 1> against_{};
 

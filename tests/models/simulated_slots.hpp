@@ -33,10 +33,10 @@ public:
         std::function<seen(random&)> kind;
         std::function<double(random&)> between = {};  // arrivals; none: there is always one waiting
         unsigned burst = 1;                           // so many arrive at once
-        double leaves = 0;                            // this share leaves some time after being sent
-        double patience = 20'000;                     // within this time
-        double overhead = 10;                         // before a run, not counted in `ran`; mean
-        double jitter = 3;                            // of what is seen; mean
+        double leaves = 0;         // this share leaves some time after being sent
+        double patience = 20'000;  // within this time
+        double overhead = 10;      // before a run, not counted in `ran`; mean
+        double jitter = 3;         // of what is seen; mean
     };
 
     simulated_slots(workload w, std::uint64_t seed) : world(std::move(w)), random_(seed) {}
@@ -76,10 +76,7 @@ private:
         std::uint64_t order;
         what is;
         std::uint64_t call;
-        bool operator<(const event& o) const
-        {
-            return at != o.at ? at > o.at : order > o.order;
-        }
+        bool operator<(const event& o) const { return at != o.at ? at > o.at : order > o.order; }
     };
     struct one {
         seen kind = seen::v1_stream;
@@ -96,10 +93,7 @@ private:
     {
         return mean == 0 ? 0 : std::exponential_distribution<double>(1 / mean)(random_);
     }
-    void plan(double at, what is, std::uint64_t call)
-    {
-        events_.push({at, order_++, is, call});
-    }
+    void plan(double at, what is, std::uint64_t call) { events_.push({at, order_++, is, call}); }
     void arrive()
     {
         waiting_ += world.burst;
