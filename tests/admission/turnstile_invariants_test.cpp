@@ -37,16 +37,16 @@ TEST_CASE(
             t.limit_model(p, "b", 1);
             t.limit_model(p, "c", 2);
         }
-        struct run {
+        struct one_running {
             visitor who;
             place_id at;
         };
-        std::map<turnstile::ticket, run> running;
+        std::map<turnstile::ticket, one_running> running;
         std::map<turnstile::ticket, visitor> waiting;
         auto now = zero;
         const auto granted = [&](turnstile::ticket id, place_id at, const visitor& v) {
             REQUIRE((doors.open_to(v.lane) >> at & 1) != 0);
-            REQUIRE(running.emplace(id, run{v, at}).second);
+            REQUIRE(running.emplace(id, one_running{v, at}).second);
             waiting.erase(id);
         };
         for (int i = 0; i < 4000; ++i) {
