@@ -244,6 +244,19 @@ TEST_CASE("who is let in goes past door and limits, and its permit comes back as
     CHECK(q.order.in_use(0) == 1);
 }
 
+TEST_CASE("who is let in past a lane whose door has just been shut passes it")
+{
+    queue q({1});
+    q.goes_to(of("x"));
+    q.waits(of("a", "n"));
+    const auto b = q.waits(of("b"));
+    q.doors.shut("n");
+    REQUIRE(q.order.let_in(b, 0, zero + 5s));
+    REQUIRE(q.order.lanes().size() == 1);
+    CHECK(q.order.lanes()[0].passed == 1);
+    CHECK(q.order.lanes()[0].passed_since == zero + 5s);
+}
+
 TEST_CASE("a call that moves to another lane keeps its place in the order")
 {
     queue q({1});
