@@ -1,8 +1,9 @@
 // Who may wait and how long it will be: SPEC §5 "Full" and `eta_ms`.
-#include "admission/model_lanes.hpp"
+#include "admission/clients.hpp"
+#include "admission/known_models.hpp"
+#include "admission/shutters.hpp"
 #include "admission/turnstile.hpp"
 
-#include "admission/clients.hpp"
 #include "catch.hpp"
 
 #include <algorithm>
@@ -21,14 +22,15 @@ const instant zero = instant{} + 1000h;
 
 visitor of(const std::string& client, const std::string& model = "m")
 {
-    return {client, model, false, 1};
+    return {client, lane_of(model), false, 1};
 }
 
 // A turnstile that knows how long a model's calls take.
-turnstile with_average(turnstile::limits l,
-                       const std::vector<std::pair<std::string, duration>>& known)
+turnstile with_average(unsigned capacity, turnstile::limits l,
+                       const std::vector<std::pair<std::string, duration>>& known,
+                       const doors& at = open_doors)
 {
-    turnstile t(l);
+    auto t = before_one_place(capacity, l, at);
     for (const auto& [model, average] : known)
         t.finish(t.arrive(of("history", model), zero).id, average);
     return t;
@@ -38,7 +40,7 @@ turnstile with_average(turnstile::limits l,
 
 TEST_CASE("at max_waiting an arrival is refused, and a place that frees is given again")
 {
-    turnstile t({1, 2, 100, {}});
+    auto t = before_one_place(1, {2, 100, {}});
     t.arrive(of("a"), zero);
     const auto second = t.arrive(of("b"), zero);
     t.arrive(of("c"), zero);
@@ -53,18 +55,19 @@ TEST_CASE("at max_waiting an arrival is refused, and a place that frees is given
 
 TEST_CASE("a free permit is given though no place to wait is free")
 {
-    turnstile t({2, 1, 0, {}});
-    t.block("m");
+    shutters doors;
+    doors.shut("m");
+    auto t = before_one_place(2, {1, 0, {}}, doors);
     CHECK(t.arrive(of("a"), zero).what == answer::waiting);
     CHECK(t.arrive(of("b", "n"), zero).what == answer::granted);
-    turnstile none({1, 0, 0, {}});
+    auto none = before_one_place(1, {0, 0, {}});
     CHECK(none.arrive(of("a"), zero).what == answer::granted);
     CHECK(none.arrive(of("b"), zero).what == answer::full);
 }
 
 TEST_CASE("one client takes at most half of the places, so nobody locks the others out")
 {
-    turnstile t({1, 8, 0, {}});
+    auto t = before_one_place(1, {8, 0, {}});
     t.arrive(of("a"), zero);
     for (int i = 0; i < 4; ++i)
         CHECK(t.arrive(of("a"), zero).what == answer::waiting);
@@ -79,7 +82,7 @@ TEST_CASE("one client takes at most half of the places, so nobody locks the othe
 
 TEST_CASE("max_waiting_per_client is a client's own limit")
 {
-    turnstile t({1, 100, 2, {}});
+    auto t = before_one_place(1, {100, 2, {}});
     t.arrive(of("a"), zero);
     const auto first = t.arrive(of("a"), zero);
     CHECK(t.arrive(of("a"), zero).what == answer::waiting);
@@ -91,8 +94,8 @@ TEST_CASE("max_waiting_per_client is a client's own limit")
 
 TEST_CASE("a finite max_wait refuses on arrival what would wait longer")
 {
-    const turnstile::limits l{1, 100, 100, 25s};
-    auto t = with_average(l, {{"m", 10s}});
+    const turnstile::limits l{100, 100, 25s};
+    auto t = with_average(1, l, {{"m", 10s}});
     t.arrive(of("a"), zero);
     CHECK(t.arrive(of("b"), zero).what == answer::waiting);  // 10 s
     CHECK(t.arrive(of("c"), zero).what == answer::waiting);  // 20 s
@@ -101,7 +104,7 @@ TEST_CASE("a finite max_wait refuses on arrival what would wait longer")
     CHECK(refused.retry_after == 5);
     CHECK(t.arrive(of("d"), zero + 5s).what == answer::waiting);
 
-    turnstile knows_nothing(l);
+    auto knows_nothing = before_one_place(1, l);
     for (int i = 0; i < 20; ++i)
         CHECK(knows_nothing.arrive(of("a"), zero).id != 0);
 }
@@ -119,7 +122,7 @@ TEST_CASE("Retry-After is when a place frees, from 1 to 60 seconds")
                                           {1ms, 0s, 1},
                                           {10min, 0s, 60}}) {
         INFO(seconds(r.average) << " " << seconds(r.elapsed));
-        auto t = with_average({1, 1, 1, {}}, {{"m", r.average}});
+        auto t = with_average(1, {1, 1, {}}, {{"m", r.average}});
         t.arrive(of("a"), zero);
         t.arrive(of("b"), zero);
         const auto refused = t.arrive(of("c"), zero + r.elapsed);
@@ -127,7 +130,7 @@ TEST_CASE("Retry-After is when a place frees, from 1 to 60 seconds")
         CHECK(refused.retry_after == r.retry_after);
     }
     // The client's own place, not just any one, when that is what it lacks.
-    auto t = with_average({1, 100, 1, {}}, {{"m", 10s}});
+    auto t = with_average(1, {100, 1, {}}, {{"m", 10s}});
     t.arrive(of("a"), zero);
     t.arrive(of("b"), zero);
     t.arrive(of("c"), zero);
@@ -137,19 +140,19 @@ TEST_CASE("Retry-After is when a place frees, from 1 to 60 seconds")
 
 TEST_CASE("eta is unknown until a model that goes before has an average")
 {
-    turnstile t({1, 100, 100, {}});
+    auto t = before_one_place(1, {100, 100, {}});
     const auto running = t.arrive(of("a"), zero).id;
     const auto second = t.arrive(of("b"), zero).id;
     const auto third = t.arrive(of("c", "n"), zero).id;
     const auto fourth = t.arrive(of("d"), zero).id;
     CHECK_FALSE(t.eta(second, zero));
     t.finish(running, 10s);
-    CHECK(t.next(zero) == second);
+    CHECK(t.next(zero) == turnstile::grant{second, 0});
     CHECK(t.eta(third, zero) == 10s);
     CHECK(t.eta(third, zero + 4s) == 6s);
     CHECK_FALSE(t.eta(fourth, zero));  // nothing is known of n
     t.finish(second, std::nullopt);    // given up half way: no sample
-    CHECK(t.next(zero) == third);
+    CHECK(t.next(zero) == turnstile::grant{third, 0});
     t.finish(third, 20s);
     CHECK(t.eta(second, zero) == std::nullopt);
 }
@@ -201,10 +204,10 @@ TEST_CASE("eta is when a permit comes to a visitor")
     };
     for (const auto& r : rows) {
         INFO(r.what);
-        auto t = with_average({r.capacity, 100, 100, {}}, {{"one", 1s}, {"ten", 10s}});
+        auto t = with_average(r.capacity, {100, 100, {}}, {{"one", 1s}, {"ten", 10s}});
         std::vector<turnstile::ticket> waiting;
         for (const auto& a : r.arrivals) {
-            const auto got = t.arrive({a.client, a.model, false, a.weight}, zero + a.at);
+            const auto got = t.arrive({a.client, lane_of(a.model), false, a.weight}, zero + a.at);
             if (got.what == answer::waiting)
                 waiting.push_back(got.id);
         }
@@ -217,8 +220,8 @@ TEST_CASE("eta is when a permit comes to a visitor")
 
 TEST_CASE("a model's own limit is seen in its visitors' eta")
 {
-    auto t = with_average({4, 100, 100, {}}, {{"m", 10s}});
-    t.limit_model("m", 1);
+    auto t = with_average(4, {100, 100, {}}, {{"m", 10s}});
+    t.limit_model(0, "m", 1);
     t.arrive(of("a"), zero);
     const auto first = t.arrive(of("b"), zero).id;
     const auto second = t.arrive(of("c"), zero).id;
@@ -228,30 +231,31 @@ TEST_CASE("a model's own limit is seen in its visitors' eta")
 
 TEST_CASE("the first permits that come back after the capacity was lowered are not counted on")
 {
-    auto t = with_average({3, 100, 100, {}}, {{"m", 10s}});
+    auto t = with_average(3, {100, 100, {}}, {{"m", 10s}});
     for (const auto began : {-8s, -5s, -1s})
         t.arrive(of("a"), zero + began);
     const auto first = t.arrive(of("b"), zero).id;
     const auto second = t.arrive(of("c"), zero).id;
     CHECK(t.eta(first, zero) == 2s);
-    t.set_limits({1, 100, 100, {}});
+    t.set_capacity(0, 1);
     CHECK(t.eta(first, zero) == 9s);
     CHECK(t.eta(second, zero) > 9s);
 }
 
 TEST_CASE("eta of who cannot start is unknown")
 {
-    auto t = with_average({1, 100, 100, {}}, {{"m", 10s}});
+    shutters doors;
+    auto t = with_average(1, {100, 100, {}}, {{"m", 10s}}, doors);
     t.arrive(of("a"), zero);
     const auto waits = t.arrive(of("b"), zero).id;
     REQUIRE(t.eta(waits, zero));
-    t.open(false);
+    t.open(0, false);
     CHECK_FALSE(t.eta(waits, zero));
-    t.open(true);
-    t.block("m");
+    t.open(0, true);
+    doors.shut("m");
     CHECK_FALSE(t.eta(waits, zero));
-    t.unblock("m");
-    t.set_limits({0, 100, 100, {}});
+    doors.open("m");
+    t.set_capacity(0, 0);
     CHECK_FALSE(t.eta(waits, zero));
     CHECK_FALSE(t.eta(waits + 77, zero));
 }
@@ -273,7 +277,6 @@ TEST_CASE("the average follows what was measured, a fifth at a time")
 TEST_CASE("clients are forgotten when they owe nothing, while others keep the queue busy")
 {
     queueing::clients all;
-    queueing::model_lanes lanes;
     std::size_t remembered = 0;
     constexpr int strangers = 5000;
     for (int i = 0; i < strangers; ++i) {
@@ -289,7 +292,7 @@ TEST_CASE("clients are forgotten when they owe nothing, while others keep the qu
     CHECK(remembered > 0);  // the last ones have just had a turn
 
     auto& busy = all.named("busy");
-    busy.running = 1;
+    busy.here = 1;
     all.maybe_forget(busy);
     CHECK(all.find("busy"));
     all.forget_all();
@@ -298,26 +301,26 @@ TEST_CASE("clients are forgotten when they owe nothing, while others keep the qu
 
 TEST_CASE("no more than a few hundred idle models are remembered, those used last")
 {
-    queueing::model_lanes lanes;
-    auto& limited = lanes.named("limited");
-    limited.limit = 2;
+    queueing::known_models models(1);
+    auto& limited = models.named("limited");
+    limited.limit(0, 2);
     for (std::uint64_t i = 0; i < 1000; ++i) {
-        auto& m = lanes.named("m" + std::to_string(i));
+        auto& m = models.named("m" + std::to_string(i));
         m.used = i + 1;
         m.service.add(1s);
-        lanes.maybe_forget(m);
+        models.maybe_forget(m);
     }
     std::size_t remembered = 0;
     for (int i = 0; i < 1000; ++i)
-        remembered += lanes.find("m" + std::to_string(i)) != nullptr;
-    CHECK(remembered == queueing::model_lanes::remembered - 1);
-    CHECK(lanes.find("m999"));
-    CHECK_FALSE(lanes.find("m0"));
-    CHECK(lanes.find("limited"));
+        remembered += models.find("m" + std::to_string(i)) != nullptr;
+    CHECK(remembered == queueing::known_models::remembered - 1);
+    CHECK(models.find("m999"));
+    CHECK_FALSE(models.find("m0"));
+    CHECK(models.find("limited"));
 
-    auto& unknown = lanes.named("unknown");
-    lanes.maybe_forget(unknown);
-    CHECK_FALSE(lanes.find("unknown"));
+    auto& unknown = models.named("unknown");
+    models.maybe_forget(unknown);
+    CHECK_FALSE(models.find("unknown"));
 }
 
 TEST_CASE("ten thousand waiting visitors are cheap to ask about and to let go")
@@ -325,11 +328,11 @@ TEST_CASE("ten thousand waiting visitors are cheap to ask about and to let go")
     // The bounds are a hundred times what it takes: they fail what is not logarithmic, not a busy
     // machine.
     constexpr int many = 10000;
-    auto t = with_average({3, 20000, 20000, {}}, {{"m0", 1s}, {"m1", 2s}, {"m2", 3s}});
+    auto t = with_average(3, {20000, 20000, {}}, {{"m0", 1s}, {"m1", 2s}, {"m2", 3s}});
     std::vector<turnstile::ticket> waiting;
     for (int i = 0; i < many; ++i) {
-        const auto got =
-            t.arrive({"c" + std::to_string(i % 7), "m" + std::to_string(i % 3), false, 1}, zero);
+        const auto got = t.arrive(
+            {"c" + std::to_string(i % 7), lane_of("m" + std::to_string(i % 3)), false, 1}, zero);
         if (got.what == answer::waiting)
             waiting.push_back(got.id);
     }
@@ -347,7 +350,7 @@ TEST_CASE("ten thousand waiting visitors are cheap to ask about and to let go")
 
 TEST_CASE("the estimate of the last in line is that of the visitor with the highest position")
 {
-    auto t = with_average({1, 100, 100, {}}, {{"a", 10s}, {"b", 20s}});
+    auto t = with_average(1, {100, 100, {}}, {{"a", 10s}, {"b", 20s}});
     CHECK_FALSE(t.eta_of_last(zero));
     t.arrive(of("runs", "a"), zero);
     CHECK_FALSE(t.eta_of_last(zero));

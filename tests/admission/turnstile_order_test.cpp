@@ -1,4 +1,5 @@
 // Whose turn it is, sentence by sentence of SPEC §5.
+#include "admission/shutters.hpp"
 #include "admission/turnstile.hpp"
 
 #include "catch.hpp"
@@ -17,7 +18,10 @@ const instant zero = instant{} + 1000h;
 
 // A turnstile whose visitors have names; the first `capacity` arrivals run.
 struct named_queue {
-    explicit named_queue(unsigned capacity = 1) : order({capacity, 10000, 10000, {}}) {}
+    explicit named_queue(unsigned capacity = 1)
+        : order(before_one_place(capacity, {10000, 10000, {}}, doors))
+    {
+    }
 
     turnstile::ticket come(const std::string& name, visitor v, instant now = zero)
     {
@@ -38,9 +42,9 @@ struct named_queue {
     std::string who_goes(instant now = zero)
     {
         std::string all;
-        while (const auto id = order.next(now)) {
-            running.push_back(*id);
-            all += (all.empty() ? "" : " ") + names[*id];
+        while (const auto next = order.next(now)) {
+            running.push_back(next->id);
+            all += (all.empty() ? "" : " ") + names[next->id];
         }
         return all;
     }
@@ -53,6 +57,7 @@ struct named_queue {
         return all;
     }
 
+    shutters doors;
     turnstile order;
     std::map<turnstile::ticket, std::string> names;
     std::vector<turnstile::ticket> running;
@@ -60,11 +65,11 @@ struct named_queue {
 
 visitor of(const std::string& client, const std::string& model = "m")
 {
-    return {client, model, false, 1};
+    return {client, lane_of(model), false, 1};
 }
 visitor behind(const std::string& client)
 {
-    return {client, "m", true, 1};
+    return {client, lane_of("m"), true, 1};
 }
 
 }  // namespace
@@ -240,7 +245,7 @@ TEST_CASE("a background visitor waits at most half an hour longer than as an int
         q.come("run", of("x"));
         for (int i = 0; i < 10; ++i)
             q.come("before", of("y" + std::to_string(i)));
-        const auto seen = q.come("seen", {"a", "m", background, 1});
+        const auto seen = q.come("seen", {"a", lane_of("m"), background, 1});
         auto now = zero;
         for (int i = 0; q.order.position(seen) != 0; ++i) {
             REQUIRE(i < 1000);
@@ -259,7 +264,7 @@ TEST_CASE("a background visitor waits at most half an hour longer than as an int
 TEST_CASE("a model at its limit is passed over and keeps its place")
 {
     named_queue q(3);
-    q.order.limit_model("m", 1);
+    q.order.limit_model(0, "m", 1);
     q.come("m1", of("a"));
     const auto m2 = q.come("m2", of("b"));
     const auto m3 = q.come("m3", of("c"));
@@ -272,7 +277,7 @@ TEST_CASE("a model at its limit is passed over and keeps its place")
     CHECK(q.order.position(m3) == 2);
     q.come("n3", of("e", "n"));
     CHECK(q.end_one() == "m2");  // m1 ended
-    q.order.limit_model("m", 0);
+    q.order.limit_model(0, "m", 0);
     CHECK(q.end_one() == "m3");  // n1 ended
     CHECK(q.end_one() == "n3");
 }
@@ -282,38 +287,38 @@ TEST_CASE("a lowered model limit takes no permit back, a raised one lets the nex
     named_queue q(3);
     for (const auto* client : {"a", "b", "c"})
         q.come("run", of(client));
-    q.order.limit_model("m", 1);
+    q.order.limit_model(0, "m", 1);
     q.come("next", of("d"));
     CHECK(q.order.running("m") == 3);
     CHECK(q.end_one().empty());
     CHECK(q.end_one().empty());
-    q.order.limit_model("m", 2);
+    q.order.limit_model(0, "m", 2);
     CHECK(q.who_goes() == "next");
 }
 
-TEST_CASE("nothing of a blocked model is granted, the others go on")
+TEST_CASE("nothing is granted of a model whose door is shut, the others go on")
 {
     named_queue q(2);
-    q.order.block("m");
+    q.doors.shut("m");
     const auto m = q.come("m1", of("a"));
     CHECK(q.running.empty());
     q.come("n1", of("a", "n"));
     CHECK(q.running.size() == 1);
     CHECK(q.who_goes().empty());
     CHECK_FALSE(q.order.eta(m, zero));
-    q.order.unblock("m");
+    q.doors.open("m");
     CHECK(q.who_goes() == "m1");
 }
 
 TEST_CASE("while it is closed nothing is granted and arrivals wait")
 {
     named_queue q(2);
-    q.order.open(false);
+    q.order.open(0, false);
     q.come("1", of("a"));
     q.come("2", of("b"));
     CHECK(q.running.empty());
     CHECK(q.who_goes().empty());
-    q.order.open(true);
+    q.order.open(0, true);
     CHECK(q.who_goes() == "1 2");
 }
 
@@ -341,7 +346,7 @@ TEST_CASE("being put back again and again costs a client no second turn")
     const auto a = q.come("a1", of("a"));
     for (int i = 0; i < 50; ++i) {
         q.order.put_back(a);
-        CHECK(q.order.next(zero) == a);
+        CHECK(q.order.next(zero) == turnstile::grant{a, 0});
     }
     q.come("a2", of("a"));
     q.come("b1", of("b"));
@@ -354,7 +359,7 @@ TEST_CASE("a heavy visitor is not starved by lighter ones behind it")
     named_queue q(4);
     for (int i = 0; i < 4; ++i)
         q.come("run", of("x"));
-    const auto heavy = q.come("heavy", {"a", "m", false, 3});
+    const auto heavy = q.come("heavy", {"a", lane_of("m"), false, 3});
     for (const auto* client : {"b", "c"})
         q.come(client, of(client));
     CHECK(q.end_one().empty());
@@ -369,11 +374,11 @@ TEST_CASE("a heavy visitor held back only by its model keeps no permits from the
 {
     named_queue q(3);
     q.come("m1", of("x", "m"));
-    q.order.limit_model("m", 1);
-    q.come("heavy", {"a", "m", false, 3});
+    q.order.limit_model(0, "m", 1);
+    q.come("heavy", {"a", lane_of("m"), false, 3});
     q.come("n1", of("b", "n"));
     CHECK(q.running.size() == 2);
-    q.order.block("m");
+    q.doors.shut("m");
     CHECK(q.end_one().empty());
     q.come("n2", of("b", "n"));
     CHECK(q.running.size() == 2);
@@ -382,7 +387,7 @@ TEST_CASE("a heavy visitor held back only by its model keeps no permits from the
 TEST_CASE("a weight over the capacity counts as the capacity")
 {
     named_queue q(2);
-    const auto heavy = q.come("heavy", {"a", "m", false, 1000});
+    const auto heavy = q.come("heavy", {"a", lane_of("m"), false, 1000});
     CHECK(q.order.in_use() == 2);
     q.come("1", of("b"));
     CHECK(q.running.size() == 1);
@@ -394,30 +399,30 @@ TEST_CASE("a weight over the capacity counts as the capacity")
 TEST_CASE("a heavy visitor has as many turns of its client's as it takes permits")
 {
     named_queue q(2);
-    q.come("run", {"x", "m", false, 2});
-    q.come("a1", {"a", "m", false, 2});
-    q.come("a2", {"a", "m", false, 2});
+    q.come("run", {"x", lane_of("m"), false, 2});
+    q.come("a1", {"a", lane_of("m"), false, 2});
+    q.come("a2", {"a", lane_of("m"), false, 2});
     for (int i = 1; i <= 4; ++i)
         q.come("b" + std::to_string(i), of("b"));
     CHECK(q.end_one() == "a1");
     CHECK(q.end_one() == "b1 b2");
 }
 
-TEST_CASE("new limits leave running visitors their permits")
+TEST_CASE("a new capacity leaves running visitors their permits")
 {
     named_queue q(3);
     for (int i = 0; i < 3; ++i)
         q.come("run", of("x"));
     q.come("1", of("a"));
-    q.order.set_limits({1, 10, 0, {}});
+    q.order.set_capacity(0, 1);
     CHECK(q.order.in_use() == 3);
     CHECK(q.end_one().empty());
     CHECK(q.end_one().empty());
     CHECK(q.end_one() == "1");
     q.come("2", of("a"));
-    q.order.set_limits({0, 10, 0, {}});
+    q.order.set_capacity(0, 0);
     CHECK(q.end_one().empty());
-    q.order.set_limits({1, 10, 0, {}});
+    q.order.set_capacity(0, 1);
     CHECK(q.who_goes() == "2");
 }
 
