@@ -444,3 +444,22 @@ TEST_CASE("eta counts the permits of all places that are open and not barred")
     q.doors.open_at("m", 0b01);
     CHECK_FALSE(q.order.eta(second, zero + 4s));
 }
+
+TEST_CASE("a model's limit is seen in its visitors' eta when it has one at every place")
+{
+    queue q({1, 1});
+    q.order.finish(q.runs(of("history")), 10s);
+    q.order.limit_model(1, "m", 1);
+    q.goes_to(of("a"));
+    q.goes_to(of("b"));
+    q.waits(of("c"));
+    const auto second = q.waits(of("d"));
+    CHECK(q.order.eta(second, zero) == 10s);
+    q.goes_to(errand("e", "new"));  // nothing is known of that model, but it takes no permit
+    CHECK(q.order.eta(second, zero) == 10s);
+    q.order.set_capacity(0, 2);
+    q.order.limit_model(0, "m", 1);
+    CHECK(q.order.eta(second, zero) == 10s);
+    const auto third = q.waits(of("f"));
+    CHECK(q.order.eta(third, zero) == 20s);
+}
