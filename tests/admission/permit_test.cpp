@@ -153,11 +153,16 @@ TEST_CASE("a permit says where it was granted, and whether it was let in past th
     CHECK(fourth.place() == 0);
     CHECK(q.at.view().in_use(0) == 2);
     q.at.let_in(12345, 0);  // nobody
+    std::vector<place_id> over;
+    q.at.on_direct_over([&](place_id p) { over.push_back(p); });
     fourth.put_back();
     CHECK_FALSE(fourth.directly());
+    CHECK(over == std::vector<place_id>{0});
     first.finish(std::nullopt);
     CHECK(fourth.granted());
     CHECK_FALSE(fourth.directly());
+    fourth.finish(std::nullopt);
+    CHECK(over.size() == 1);
 }
 
 TEST_CASE("bad news wakes those who wait in that lane, and they keep their places")
