@@ -112,12 +112,12 @@ void parallel::ended(call_id c, std::optional<duration> ran, instant now)
     done.end = now;
     if (ran) {
         const auto began = std::max(done.sent, now - std::max(*ran, duration{}));
-        // Of a run in two parts only the second is told.
+        // Of a run in two parts only the second is told, and the first byte came before it.
         if (!done.began || began < *done.began) {
             done.began = began;
             done.counted = false;
+            done.timed = true;
         }
-        done.timed = true;
     }
     look_back(done, now);
     remember(done);
@@ -158,34 +158,35 @@ void parallel::try_again(instant now)
     }
 }
 
-// What can be told by now of those that are out.
+// What can be told by now: whom a call began beside shows when they do not end at once.
 void parallel::look(instant now)
 {
     unsigned running = 0;
     for (auto& [id, c] : out_) {
-        if (!c.began || now - *c.began < slack) {
-            continue;
-        }
-        ++running;
-        if (!c.counted) {
-            c.counted = true;
-            speaks_against(began_beside(c, now));
-        }
+        running += c.began && now - *c.began >= slack ? 1 : 0;
+        count(c, now);
+    }
+    for (auto& c : gone_) {
+        count(c, now);
     }
     run_at_once(running);
 }
 
-void parallel::look_back(one& c, instant now)
+void parallel::count(one& c, instant now)
 {
-    if (!c.began) {
-        return;
-    }
-    if (!c.counted) {
+    if (!c.counted && c.began && now - *c.began >= slack) {
         c.counted = true;
         speaks_against(began_beside(c, now));
     }
-    run_at_once_with(c, now);
-    claim(c, now);
+}
+
+void parallel::look_back(one& c, instant now)
+{
+    if (c.began) {
+        count(c, now);
+        run_at_once_with(c, now);
+        claim(c, now);
+    }
 }
 
 // How many surely ran when `c` began: known to have begun, or sent clearly before it. `c` itself is
