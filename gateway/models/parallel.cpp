@@ -17,8 +17,8 @@
 //   when chance never would. Ends that fall together tell one thing, not two.
 //
 //   A long prompt, all that is seen of one being its end, must not look like a wait: where only the
-//   first byte tells, it must have come later than prompts are known to take, even of a call that
-//   came up as the one before stopped standing in its way.
+//   first byte tells, it must have come later than prompts are known to take, even if this one
+//   began as the call before stopped standing in its way, and shared the machine with all others.
 #include "models/parallel.hpp"
 
 #include <algorithm>
@@ -245,7 +245,7 @@ void parallel::claim(const one& c, instant now)
     }
     if (!c.timed) {
         const auto usual = std::min_element(prompts_.begin(), prompts_.end());
-        if (usual == prompts_.end() || (began - since) * 2 < *usual * 3) {
+        if (usual == prompts_.end() || (began - since) * 4 < *usual * 5 * (slots + 1)) {
             return;
         }
     }

@@ -110,7 +110,7 @@ TEST_CASE("one slot behind three permits is found in the first ten calls or soon
         unsigned half;
         unsigned nearly_all;
     };
-    for (const auto& row : {row{native, 8, 12}, {v1, 12, 25}, {mixed, 14, 30}}) {
+    for (const auto& row : {row{native, 8, 12}, {v1, 12, 35}, {mixed, 14, 30}}) {
         for (const auto& k : chats) {
             std::vector<unsigned> calls;
             for (unsigned seed = 0; seed < 100; ++seed) {
