@@ -17,8 +17,8 @@
 //   when chance never would. Ends that fall together tell one thing, not two.
 //
 //   A long prompt, all that is seen of one being its end, must not look like a wait: where only the
-//   first byte tells, it must have come later than prompts are known to take, even of a call that
-//   came up as the one before stopped standing in its way.
+//   first byte tells, it must have come later than prompts are known to take, even if this one
+//   began as the call before stopped standing in its way, and shared the machine with all others.
 #include "models/parallel.hpp"
 
 #include <algorithm>
@@ -112,12 +112,12 @@ void parallel::ended(call_id c, std::optional<duration> ran, instant now)
     done.end = now;
     if (ran) {
         const auto began = std::max(done.sent, now - std::max(*ran, duration{}));
-        // Of a run in two parts only the second is told.
+        // Of a run in two parts only the second is told, and the first byte came before it.
         if (!done.began || began < *done.began) {
             done.began = began;
             done.counted = false;
+            done.timed = true;
         }
-        done.timed = true;
     }
     look_back(done, now);
     remember(done);
@@ -158,34 +158,35 @@ void parallel::try_again(instant now)
     }
 }
 
-// What can be told by now of those that are out.
+// What can be told by now: whom a call began beside shows when they do not end at once.
 void parallel::look(instant now)
 {
     unsigned running = 0;
     for (auto& [id, c] : out_) {
-        if (!c.began || now - *c.began < slack) {
-            continue;
-        }
-        ++running;
-        if (!c.counted) {
-            c.counted = true;
-            speaks_against(began_beside(c, now));
-        }
+        running += c.began && now - *c.began >= slack ? 1 : 0;
+        count(c, now);
+    }
+    for (auto& c : gone_) {
+        count(c, now);
     }
     run_at_once(running);
 }
 
-void parallel::look_back(one& c, instant now)
+void parallel::count(one& c, instant now)
 {
-    if (!c.began) {
-        return;
-    }
-    if (!c.counted) {
+    if (!c.counted && c.began && now - *c.began >= slack) {
         c.counted = true;
         speaks_against(began_beside(c, now));
     }
-    run_at_once_with(c, now);
-    claim(c, now);
+}
+
+void parallel::look_back(one& c, instant now)
+{
+    if (c.began) {
+        count(c, now);
+        run_at_once_with(c, now);
+        claim(c, now);
+    }
 }
 
 // How many surely ran when `c` began: known to have begun, or sent clearly before it. `c` itself is
@@ -244,7 +245,7 @@ void parallel::claim(const one& c, instant now)
     }
     if (!c.timed) {
         const auto usual = std::min_element(prompts_.begin(), prompts_.end());
-        if (usual == prompts_.end() || (began - since) * 2 < *usual * 3) {
+        if (usual == prompts_.end() || (began - since) * 4 < *usual * 5 * (slots + 1)) {
             return;
         }
     }

@@ -65,6 +65,7 @@ private:
     template <class Visit>
     void each(Visit visit) const;
     void look(instant now);
+    void count(one& c, instant now);
     void look_back(one& c, instant now);
     unsigned began_beside(const one& c, instant now) const;
     void claim(const one& c, instant now);

@@ -110,7 +110,7 @@ TEST_CASE("one slot behind three permits is found in the first ten calls or soon
         unsigned half;
         unsigned nearly_all;
     };
-    for (const auto& row : {row{native, 8, 12}, {v1, 12, 25}, {mixed, 14, 30}}) {
+    for (const auto& row : {row{native, 8, 12}, {v1, 12, 35}, {mixed, 14, 30}}) {
         for (const auto& k : chats) {
             std::vector<unsigned> calls;
             for (unsigned seed = 0; seed < 100; ++seed) {
@@ -201,8 +201,9 @@ TEST_CASE("a limit that is too low is lifted by the next trial, and one that is 
                 while (sim.learned.limit() != 0 && sim.done() < 20'000) {
                     sim.run(1);
                 }
-                // The trial may have been put off by others that rightly failed.
-                CHECK(sim.now() - changed < parallel::retry_first * 3);
+                // The trial may have been put off by others that rightly failed, and the heaviest
+                // calls outlast any.
+                CHECK(sim.now() - changed < parallel::retry_longest);
                 CHECK(sim.learned.limit() == 0);
                 sim.run(300);
                 CHECK(sim.learned.limit() == 0);

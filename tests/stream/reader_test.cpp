@@ -143,54 +143,6 @@ TEST_CASE("the final native record tells the tokens")
     same_however_cut(framing::ndjson, endpoint::chat, native_chunk + native_last);
 }
 
-TEST_CASE("the final native record tells how long the model worked")
-{
-    using std::chrono::nanoseconds;
-    CHECK(read(framing::ndjson, endpoint::chat, native_chunk + native_last).ran == nanoseconds(12));
-
-    struct row {
-        std::string members;
-        std::optional<duration> ran;
-    };
-    const std::vector<row> rows = {
-        {R"("prompt_eval_duration":1500000000,"eval_duration":2500000000)",
-         nanoseconds(4'000'000'000)},
-        {R"("eval_duration":7)", nanoseconds(7)},  // the prompt was cached
-        {R"("prompt_eval_duration":7)", nanoseconds(7)},
-        {R"("eval_duration":0)", nanoseconds(0)},
-        {R"("total_duration":7,"load_duration":8)", std::nullopt},
-        {R"("eval_duration":"7")", std::nullopt},
-        {R"("eval_duration":-7)", std::nullopt},
-        {R"("eval_duration":7.5)", std::nullopt},
-        {R"("eval_duration":9000000000000000000,"prompt_eval_duration":9000000000000000000)",
-         std::nullopt},
-        {R"("message":{"eval_duration":7})", std::nullopt},
-        {R"("usage":{"eval_duration":7})", std::nullopt},
-    };
-    for (const auto& row : rows) {
-        INFO(row.members);
-        const auto line = R"({"done":true,)" + row.members + "}\n";
-        CHECK(read(framing::ndjson, endpoint::chat, native_chunk + line).ran == row.ran);
-        CHECK(read(framing::one_piece, endpoint::generate, line).ran == row.ran);
-        same_however_cut(framing::ndjson, endpoint::chat, native_chunk + line);
-        // Only the final record counts.
-        const auto chunk = R"({"done":false,)" + row.members + "}\n";
-        CHECK_FALSE(read(framing::ndjson, endpoint::chat, chunk).ran);
-    }
-    // Of a long one only the end is kept.
-    for (std::size_t size : {1000, 300'000}) {
-        const auto body =
-            R"({"response":")" + std::string(size, 'x') +
-            R"(","done":true,"prompt_eval_duration":3,"eval_count":22,"eval_duration":9})";
-        CHECK(read(framing::one_piece, endpoint::generate, body).ran == nanoseconds(12));
-    }
-    CHECK_FALSE(
-        read(framing::sse, endpoint::chat_completions, openai_chunk + openai_usage + done_event)
-            .ran);
-    CHECK_FALSE(
-        read(framing::one_piece, endpoint::embed, R"({"embeddings":[],"total_duration":9})").ran);
-}
-
 TEST_CASE("lines may end in CRLF and blank ones count for nothing")
 {
     std::string crlf;
