@@ -102,3 +102,22 @@ def nothing_was_disturbed(simulator):
         assert load["beside"] in ([], [load["model"]]), load
     for one in unloads(simulator):
         assert not one["asked_while_busy"], one
+
+
+def longest_passed(arrivals, starts):
+    """Marks of calls in the order in which they came and in which they started, the first character their model. Of
+    all calls, while each stood first of its model: how many of another one that had come later started before it."""
+    came = {mark: n for n, mark in enumerate(arrivals)}
+    waiting = {}
+    for mark in arrivals:
+        waiting.setdefault(mark[0], []).append(mark)
+    passed = dict.fromkeys(waiting, 0)
+    worst = 0
+    for mark in starts:
+        waiting[mark[0]].remove(mark)
+        passed[mark[0]] = 0
+        for other, heads in waiting.items():
+            if other != mark[0] and heads and came[heads[0]] < came[mark]:
+                passed[other] += 1
+                worst = max(worst, passed[other])
+    return worst

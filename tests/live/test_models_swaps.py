@@ -10,7 +10,7 @@ import pytest
 
 from harness import PATIENCE, eventually
 from queueing import Calls, order, user, whole
-from residents import loads, nothing_was_disturbed, quickly, served, state_of, steps
+from residents import loads, longest_passed, nothing_was_disturbed, quickly, served, state_of, steps
 
 MOST_PASSED = 8
 
@@ -119,22 +119,6 @@ def test_one_that_was_passed_for_fifteen_seconds_and_its_load_has_its_turn(tight
     assert 5 <= order(simulator).index("b0") - 1 <= 7 and 14.5 < took < 22 * PATIENCE, (took, order(simulator))
 
 
-def longest_passed_over(arrivals, starts):
-    """Of all calls, while each stood first of its model: how many that had come later started before it."""
-    came = {mark: n for n, mark in enumerate(arrivals)}
-    waiting = {name: [mark for mark in arrivals if mark[0] == name] for name in "ab"}
-    passed = {"a": 0, "b": 0}
-    worst = 0
-    for mark in starts:
-        mine, other = mark[0], "b" if mark[0] == "a" else "a"
-        waiting[mine].remove(mark)
-        passed[mine] = 0
-        if waiting[other] and came[waiting[other][0]] < came[mark]:
-            passed[other] += 1
-            worst = max(worst, passed[other])
-    return worst
-
-
 @pytest.mark.parametrize("vram", ["10GB", None])
 def test_two_hundred_mixed_calls_over_two_models_that_do_not_fit_together(tight, vram):
     gateway, simulator = tight(vram)
@@ -145,7 +129,7 @@ def test_two_hundred_mixed_calls_over_two_models_that_do_not_fit_together(tight,
         calls.hold()
         marks = in_order(calls, simulator, *arrivals)
     swaps = sum(one[0] != next_one[0] for one, next_one in zip(marks, marks[1:]))
-    passed = longest_passed_over(arrivals, marks)
+    passed = longest_passed(arrivals, marks)
     print(f"{swaps} swaps, {in_turn} in the order of arrival; passed over at most {passed} times")
     assert sorted(marks) == sorted(arrivals), "nobody starved"
     assert swaps * 3 <= in_turn and len(loads(simulator)) <= swaps + 3
