@@ -4,10 +4,11 @@ send it, and bench/swaps."""
 
 import asyncio
 import random
+import socket
 
 from dialects import call_of, looks_complete
 from queueing import user
-from raw_http import AsyncClient
+from raw_http import AsyncClient, request_bytes
 
 CALLS = 1000
 BUGS = ["--bug-leak-queued", "--bug-slot-leak", "--bug-evict-deadlock", "--send-buffer", 4096]
@@ -28,13 +29,19 @@ class Caller:
         self.how = chance.choice(["fin", "rst"])
         self.kind = chance.choice(["chat", "generate"])
         options = {"num_ctx": chance.choice([2048, 8192])}
-        if chance.random() < 0.05:  # a long answer that nobody reads: writes block
-            options["num_predict"] = 2000
+        # A long answer that is begun to be read and then no more: writes block.
+        self.reads = chance.random() > 0.02
+        if not self.reads:
+            self.stays = 0.5
+            options["num_predict"] = 4000
         self.call = call_of(self.kind, chance.choice("ab"), options=options, keep_alive="5m")
         self.result = None
 
     async def run(self, address, patience):
         await asyncio.sleep(self.starts)
+        if not self.reads:
+            await self.read_no_more(address, patience)
+            return
         client = AsyncClient(*address)
         try:
             await client.open()
@@ -47,6 +54,20 @@ class Caller:
         except OSError as error:
             self.result = repr(error)
         client.leave(self.how)
+
+    async def read_no_more(self, address, patience):
+        loop = asyncio.get_running_loop()
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            try:
+                await loop.sock_connect(sock, address)
+                await loop.sock_sendall(sock, request_bytes("POST", *self.call, user(str(self.number % 50))))
+                await asyncio.wait_for(loop.sock_recv(sock, 1024), patience)
+                await asyncio.sleep(self.stays)
+            except (asyncio.TimeoutError, OSError):
+                pass
+        self.result = "left"
 
 
 def thousand(address, over, patience):
