@@ -41,6 +41,12 @@ def becomes(gateway, name, state, upstream=None, within=3.0):
     assert found, f"{name} is {state_of(gateway, name, upstream)}, not {state}: {gateway.status()['models']}"
 
 
+def drift(gateway):
+    """How often models have appeared and vanished behind the gateway's back."""
+    counted = gateway.status()["drift"]
+    return {kind: counted[kind] for kind in ("appeared", "vanished")}
+
+
 def ask(gateway, model, kind="generate", headers=(), **more):
     """One call in one piece, read to its end."""
     return gateway.post(*call_of(kind, model=model, **{"stream": False, **more}), headers)

@@ -13,6 +13,7 @@ from residents import (
     ask,
     becomes,
     bodies,
+    drift,
     line_of,
     loads,
     nothing_was_disturbed,
@@ -69,7 +70,7 @@ def test_an_unload_by_another_name_is_that_model_s(serve, simulate):
     served(gateway, "one")
     assert gateway.post("/api/generate", {"model": "two", "keep_alive": 0}).status == 200
     becomes(gateway, "one", "absent")
-    assert gateway.status()["drift"] == {"appeared": 0, "vanished": 0}
+    assert drift(gateway) == {"appeared": 0, "vanished": 0}
     served(gateway, "one")
     assert len(bodies(simulator, "load")) == 2
 

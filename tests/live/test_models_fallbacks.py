@@ -261,7 +261,8 @@ def test_never_for_transcriptions(with_fallback):
     simulator.fault("status", model="big", text="big has broken")
     part = 'Content-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
     body = "".join(f"--x\r\n{part.format(*one)}" for one in (("model", "big"), ("file", "RIFF"))) + "--x--\r\n"
-    answer = gateway.post("/v1/audio/transcriptions", body.encode(), {"Content-Type": "multipart/form-data; boundary=x"})
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = gateway.post("/v1/audio/transcriptions", body.encode(), form)
     assert answer.status == 500 and b"big has broken" in answer.body
     assert not [s for s in steps(simulator) if s[1] == "small:latest"]
 

@@ -17,9 +17,9 @@ def parallel(simulate, slots, *models):
 
 def many(gateway, count, model="slow", kind="chat", stream=True):
     with Calls(gateway) as calls:
-        clients = [
-            calls.sent(kind, f"call-{n}", user(str(n)), model=model, stream=stream, **_short(kind)) for n in range(count)
-        ]
+        for n in range(count):
+            calls.sent(kind, f"call-{n}", user(str(n)), model=model, stream=stream, **_short(kind))
+        clients = list(calls.clients)
         assert all(whole(client) for client in clients)
 
 

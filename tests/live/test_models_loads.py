@@ -1,5 +1,5 @@
-"""SPEC §7 "The gateway owns loads": what it asks of Ollama before a call, what its clients can and cannot do to a load,
-and what becomes of one that fails."""
+"""SPEC §7 "The gateway owns loads": what it asks of Ollama before a call, what its clients can and cannot do to a
+load, and what becomes of one that fails."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ import pytest
 from dialects import STREAMS, call_of, error_of
 from harness import PATIENCE, eventually
 from queueing import EMBEDDINGS, Calls, call_to, queue_statuses, user, whole
-from residents import ask, becomes, bodies, line_of, loads, quickly, served, state_of, steps, told, unloads
+from residents import ask, becomes, bodies, drift, line_of, loads, quickly, served, state_of, steps, told, unloads
 
 MODEL = "llama3,load=150ms,prompt=0s,rate=0,tokens=3"
 SLOW = "slow,load=1s,prompt=0s,rate=0,tokens=3"
@@ -251,7 +251,7 @@ def test_a_model_that_is_gone_before_its_first_call_is_loaded_by_the_call_itself
         assert answer.json()["done"]
         becomes(gateway, "llama3", "absent")
     assert len(loads(simulator)) <= 4
-    assert gateway.status()["drift"]["vanished"] == 0
+    assert drift(gateway)["vanished"] == 0
 
 
 def test_a_load_past_its_time_is_ended_by_closing_it(serve, simulate):
@@ -322,7 +322,7 @@ def test_a_client_s_unload_is_known_at_once_and_costs_no_place(serve, simulate):
         answer = gateway.post("/api/generate", {"model": "llama3", "keep_alive": 0})
         assert answer.status == 200 and answer.json()["done_reason"] == "unload"
         becomes(gateway, "llama3", "absent")
-    assert gateway.status()["drift"] == {"appeared": 0, "vanished": 0}
+    assert drift(gateway) == {"appeared": 0, "vanished": 0}
 
 
 def test_an_operator_unloads_a_model(serve, simulate):

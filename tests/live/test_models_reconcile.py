@@ -7,7 +7,7 @@ import pytest
 
 from harness import PATIENCE, eventually
 from queueing import Calls, whole
-from residents import ask, becomes, bodies, full, line_of, loads, quickly, served, state_of, steps
+from residents import ask, becomes, bodies, drift, full, line_of, loads, quickly, served, state_of, steps
 
 MODEL = "llama3,load=50ms,prompt=0s,rate=0,tokens=3"
 OTHER = "other,load=50ms,prompt=0s,rate=0,tokens=3"
@@ -26,10 +26,6 @@ def both(simulate, serve):
 
 def loaded(gateway):
     return {m["name"] for m in gateway.status()["models"] if m["loaded"]}
-
-
-def drift(gateway):
-    return gateway.status()["drift"]
 
 
 def test_what_is_there_at_the_start_is_known_at_the_start(simulate, serve):

@@ -93,23 +93,30 @@ def test_it_heals_when_ollama_is_restarted(stuck):
     becomes(gateway, "llama3", "ready")
 
 
+def probes(simulator):
+    found = [r for r in simulator.requests("/api/generate") if '"num_predict":1}' in r["body"].replace(" ", "")]
+    for probe in found:
+        assert '"keep_alive":0' in probe["body"].replace(" ", "")
+    return found
+
+
 def test_it_heals_when_a_probe_of_one_token_answers(stuck):
     """It still cannot be unloaded, but it works again: better than none."""
-    gateway, simulator = stuck({"reconcile": {"interval": "400ms"}})
-    assert eventually(lambda: state_of(gateway, "llama3") != "stuck", within=20, step=0.05)
-    probes = [r for r in simulator.requests("/api/generate") if '"num_predict":1' in r["body"].replace(" ", "")]
-    assert probes and '"keep_alive":0' in probes[0]["body"].replace(" ", "")
+    gateway, simulator = stuck()
+    assert eventually(lambda: state_of(gateway, "llama3") != "stuck", within=25, step=0.05)
+    assert probes(simulator)
     simulator.clear_faults()
     assert eventually(lambda: ask(gateway, "llama3").status == 200, within=5, step=0.1)
 
 
 def test_a_probe_that_does_not_answer_leaves_it_stuck(stuck):
-    gateway, simulator = stuck({"reconcile": {"interval": "300ms"}})
+    gateway, simulator = stuck()
     simulator.fault("silent_head", model="llama3")
-    time.sleep(1.5)
+    assert eventually(lambda: probes(simulator), within=25, step=0.1)
+    time.sleep(1)
     assert state_of(gateway, "llama3") == "stuck"
+    simulator.restart()
     simulator.clear_faults()
-    simulator.drop_behind_back("llama3") if not simulator.stats()["running"] else simulator.restart()
     assert eventually(lambda: ask(gateway, "llama3").status == 200, within=10, step=0.1)
 
 

@@ -10,7 +10,6 @@ from dialects import call_of
 from harness import PATIENCE, eventually
 from queueing import Calls, user, whole
 from residents import (
-    ask,
     becomes,
     full,
     line_of,
