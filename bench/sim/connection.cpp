@@ -43,7 +43,7 @@ awaitable<void> connection::pause_until(instant when)
 void connection::drop()
 {
     in_call_ = false;
-    gone_ = true;
+    gone_ = dropped_ = true;
     close_ = true;
     wire_.close();
     drip_timer_.cancel();

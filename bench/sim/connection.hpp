@@ -32,7 +32,7 @@ public:
 
     // The whole life of the connection. The caller keeps it alive (shared_from_this) meanwhile.
     awaitable<void> serve();
-    // The server stops: ends whatever runs.
+    // The server stops or restarts: ends whatever runs.
     void drop();
 
     // --- for handlers
@@ -119,6 +119,7 @@ private:
     bool peer_closed_ = false;
     bool watching_ = false;
     bool gone_ = false;
+    bool dropped_ = false;
     bool close_ = false;
     bool cut_ = false;
     bool in_call_ = false;

@@ -225,8 +225,9 @@ void connection::begin_call(std::string model)
 awaitable<void> connection::leak()
 {
     ++at.seen.leaked_handlers;
-    while (!at.stopping)
+    while (!dropped_)
         co_await pause();
+    --at.seen.leaked_handlers;
 }
 
 }  // namespace sim

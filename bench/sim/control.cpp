@@ -1,7 +1,8 @@
 // The simulation's own endpoints, for those who test against it: /sim/stats, /sim/requests,
-// /sim/fault, /sim/model, /sim/reset.
+// /sim/fault, /sim/model, /sim/loaded, /sim/restart, /sim/reset.
 #include "bench/sim/dialect.hpp"
 #include "bench/sim/routes.hpp"
+#include "bench/sim/wishes.hpp"
 
 namespace sim {
 
@@ -12,8 +13,9 @@ std::string dumped(const json& v)
     return v.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-// {"name","size":bytes,"vram":bytes,"load_ms","prompt_ms","pull_ms","rate","tokens","ctx","dim","embedding","tools",
-// "thinking","file"}; what is absent stays as it is, or as it is by default.
+// {"name","size":bytes,"vram":bytes,"cache":bytes,"load_ms","prompt_ms","pull_ms","rate","tokens",
+// "ctx","dim","embedding","tools","thinking","file","parameters":{"num_ctx":…}}; what is absent
+// stays as it is, or as it is by default.
 std::string set_model(world& w, const json& request)
 {
     auto& given = member(request, "name");
@@ -41,6 +43,7 @@ std::string set_model(world& w, const json& request)
     };
     number("size", m.size);
     number("vram", m.vram);
+    number("cache", m.cache);
     number("rate", m.rate);
     number("tokens", m.tokens);
     number("ctx", m.context);
@@ -51,12 +54,49 @@ std::string set_model(world& w, const json& request)
     flag("embedding", m.embedding);
     flag("tools", m.tools);
     flag("thinking", m.thinking);
+    auto& parameters = member(request, "parameters");
+    if (parameters.is_object()) {
+        m.parameters.clear();
+        for (auto& [option, value] : parameters.items())
+            if (is_load_time(option) && value.is_number_integer())
+                m.parameters[option] = value.get<int>();
+    }
     auto& file = member(request, "file");
     if (file.is_string())
         identify(m, file.get<std::string>());
     else if (!known)
         identify(m, {});
     w.models.put(std::move(m));
+    return {};
+}
+
+// {"model","options","keep_alive"}: as somebody else's request would have loaded it, but at once.
+std::string load_behind_back(world& w, const json& request)
+{
+    auto& given = member(request, "model");
+    auto model = given.is_string() ? w.models.find(given.get<std::string>()) : nullptr;
+    if (!model)
+        return "no such model";
+    wishes wished;
+    std::optional<duration> keep_alive;
+    auto wrong = read_options(request, w.set.context_length, *model, wished);
+    if (!wrong)
+        wrong = read_keep_alive(member(request, "keep_alive"), keep_alive);
+    if (wrong)
+        return wrong.message;
+    if (!w.sched.put({model, wished.load_options, wished.context, keep_alive}, steady::now()))
+        return "it is loaded";
+    w.scheduled();
+    return {};
+}
+
+std::string drop_behind_back(world& w, const json& request)
+{
+    auto& given = member(request, "model");
+    auto model = given.is_string() ? w.models.find(given.get<std::string>()) : nullptr;
+    if (!model || !w.sched.drop(model->blob))
+        return "it is not loaded, or busy";
+    w.scheduled();
     return {};
 }
 
@@ -68,6 +108,9 @@ json stats_now(world& w)
     auto loaded = json::array();
     for (auto& r : w.sched.loaded())
         loaded.push_back({{"model", r->model->name},
+                          {"options", r->options},
+                          {"context", r->context},
+                          {"size_vram", r->size_vram},
                           {"refs", r->refs},
                           {"slots", r->slots},
                           {"busy", r->busy},
@@ -119,6 +162,17 @@ awaitable<void> control(connection& c)
     } else if (path == "/sim/fault" && c.head.method == "DELETE") {
         auto& model = member(parsed.value, "model");
         c.at.faults.clear(model.is_string() ? canonical_name(model.get<std::string>()) : "");
+        a.body = "{}";
+    } else if (path == "/sim/loaded" && (posts || c.head.method == "DELETE")) {
+        mistake = !parsed.error.empty() ? parsed.error
+                  : posts               ? load_behind_back(c.at, parsed.value)
+                                        : drop_behind_back(c.at, parsed.value);
+        a.body = "{}";
+    } else if (path == "/sim/restart" && posts) {
+        auto& ms = member(parsed.value, "ms");
+        auto away = ms.is_number() && ms.get<double>() > 0 ? ms.get<double>() : 100.0;
+        c.at.restart(std::chrono::milliseconds(static_cast<std::int64_t>(away)), &c);
+        c.close_after_this();
         a.body = "{}";
     } else if (path == "/sim/model" && posts) {
         mistake = parsed.error.empty() ? set_model(c.at, parsed.value) : parsed.error;

@@ -10,8 +10,9 @@ namespace sim {
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, fault_kind>, 21> names{{
+constexpr std::array<std::pair<std::string_view, fault_kind>, 22> names{{
     {"status", fault_kind::status},
+    {"busy", fault_kind::busy},
     {"hang", fault_kind::hang},
     {"garbage", fault_kind::garbage},
     {"reset_head", fault_kind::reset_head},
@@ -92,9 +93,11 @@ std::string fault_table::add(const json& object)
     auto known = fault_kind_named(kind);
     if (!known)
         return "unknown kind: " + kind;
+    f.kind = *known;
+    if (f.status == 0)
+        f.status = f.kind == fault_kind::busy ? 503 : 500;
     if (f.size < 1 || f.after < 0 || f.ms < 0 || f.status < 200 || f.status > 999)
         return "a number is out of range";
-    f.kind = *known;
     f.left = count > 0 ? count : -1;
     if (f.model != "*") {
         auto canonical = canonical_name(f.model);
@@ -105,6 +108,8 @@ std::string fault_table::add(const json& object)
     if (f.text.empty())
         f.text = f.kind == fault_kind::load_fail
                      ? "llama-server process has terminated: exit status 2"
+                 : f.kind == fault_kind::busy
+                     ? "server busy, please try again.  maximum pending requests exceeded"
                      : "an error was encountered while running the model: unexpected EOF";
     faults_.push_back(std::move(f));
     return {};

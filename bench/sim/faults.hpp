@@ -16,6 +16,7 @@ namespace sim {
 enum class fault_kind {
     // In place of an answer, before a slot is asked for:
     status,      // `status` (500) with `text` in the endpoint's error shape
+    busy,        // `status` (503) in Ollama's words for a full queue of loads
     hang,        // nothing, until the client leaves
     garbage,     // bytes that are no HTTP, then FIN
     reset_head,  // RST
@@ -34,11 +35,11 @@ enum class fault_kind {
     bad_chunk,    // a chunk header that is none after `after` tokens
     error_line,   // the in-band error `text` after `after` tokens
     // Others:
-    load_fail,    // a load ends in 500 with `text`
+    load_fail,    // a load ends in `status` (500) with `text`
     load_hang,    // a load never ends
     load_slow,    // a load takes `ms` longer
     unload_noop,  // an unload is answered and nothing happens
-    ps_hang,      // GET /api/ps is not answered
+    ps_hang,      // GET /api/ps is not answered; or, with `ms`, only so late
 };
 
 enum class fault_stage { before, manner, run, load, unload, ps };
@@ -50,7 +51,7 @@ struct fault {
     int left = -1;  // strikes; -1: until cleared
     int after = 3;
     int ms = 0;
-    int status = 500;
+    int status = 0;
     int size = 1;
     std::string text;
 };

@@ -37,8 +37,8 @@ int main(int argc, char** argv)
     app.add_option("--listen", set.listen, "address and port; port 0 is any free one")
         ->capture_default_str();
     app.add_option("--model", models,
-                   "name[:tag][,size=,vram=,load=,prompt=,rate=,tokens=,embedding,tools=0,thinking,"
-                   "ctx=,dim=,file=,pull=,family=]; repeatable")
+                   "name[:tag][,size=,vram=,cache=,load=,prompt=,rate=,tokens=,embedding,tools=0,"
+                   "thinking,ctx=,dim=,file=,pull=,family=,num_ctx=]; repeatable")
         ->check(is_model);
     app.add_option("--registry", registry, "a model that /api/pull finds; written like --model")
         ->check(is_model);

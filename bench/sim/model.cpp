@@ -1,5 +1,7 @@
 #include "bench/sim/model.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace sim {
@@ -28,6 +30,14 @@ bool read_size(std::string_view text, std::uint64_t& out)
 }
 
 }  // namespace
+
+bool is_load_time(std::string_view option)
+{
+    static constexpr std::array<std::string_view, 7> all{
+        "num_ctx",  "num_batch",  "num_gpu",          "main_gpu",
+        "use_mmap", "num_thread", "draft_num_predict"};
+    return std::find(all.begin(), all.end(), option) != all.end();
+}
 
 void identify(model_spec& model, std::string_view file)
 {
@@ -62,6 +72,8 @@ parsed_model parse_model(std::string_view text)
             good = read_size(value, m.size);
         else if (key == "vram")
             good = read_size(value, m.vram);
+        else if (key == "cache")
+            good = read_size(value, m.cache);
         else if (key == "load")
             good = read_duration(value, m.load);
         else if (key == "prompt")
@@ -86,6 +98,8 @@ parsed_model parse_model(std::string_view text)
             file = value;
         else if (key == "family")
             m.family = value;
+        else if (is_load_time(key))
+            good = read_number(value, m.parameters[std::string(key)]);
         else
             good = false;
         if (!good && out.error.empty())

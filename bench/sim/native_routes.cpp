@@ -138,7 +138,7 @@ awaitable<void> infer(connection& c, const json& request, std::optional<duration
         co_return;
     }
     wishes w;
-    auto wrong = read_options(request, c.at.set.context_length, model->context, w);
+    auto wrong = read_options(request, c.at.set.context_length, *model, w);
     auto full_name = "registry.ollama.ai/library/" + model->name;
     if (model->embedding)
         wrong = {400, go_quoted(name) + " does not support " + (chats ? "chat" : "generate")};
@@ -279,7 +279,7 @@ awaitable<void> embed(connection& c)
         wrong = {404, "model " + go_quoted(name) + " not found, try pulling it first"};
     wishes w;
     if (!wrong)
-        wrong = read_options(request, c.at.set.context_length, model->context, w);
+        wrong = read_options(request, c.at.set.context_length, *model, w);
     if (wrong) {
         auto a = native_failure(wrong.status, wrong.message);
         co_await c.reply(std::move(a));
@@ -315,7 +315,7 @@ awaitable<void> embeddings(connection& c)
         wrong = {404, "model " + go_quoted(name) + " not found, try pulling it first"};
     wishes w;
     if (!wrong)
-        wrong = read_options(request, c.at.set.context_length, model->context, w);
+        wrong = read_options(request, c.at.set.context_length, *model, w);
     if (wrong) {
         auto a = native_failure(wrong.status, wrong.message);
         co_await c.reply(std::move(a));

@@ -4,6 +4,20 @@
 
 namespace sim {
 
+namespace {
+
+// needsReload, sched.go:1381: a request that says nothing of num_gpu takes the runner as it is.
+bool fits(const runner& r, const want& wanted)
+{
+    auto have = r.options;
+    auto at = have.find("num_gpu=");
+    if (at != std::string::npos && wanted.options.find("num_gpu=") == std::string::npos)
+        have.erase(at, have.find(';', at) + 1 - at);
+    return have == wanted.options;
+}
+
+}  // namespace
+
 scheduler::scheduler(scheduler_limits limits, hooks hooks)
     : limits_(limits), hooks_(std::move(hooks))
 {
@@ -33,6 +47,8 @@ std::vector<runner_ptr> scheduler::loaded() const
 void scheduler::seat(const ticket_ptr& who, const runner_ptr& r)
 {
     ++r->refs;
+    if (current_ && current_->at == ticket::phase::loading)
+        beside_.insert(r->model->name);
     auto& keep = who->wanted.keep_alive;
     // useLoadedRunner, sched.go:483: an explicit keep_alive is in force for everybody, and takes an
     // unload back.
@@ -88,8 +104,7 @@ bool scheduler::abandon(const ticket_ptr& who, instant now)
         case ticket::phase::evicting: return false;
         case ticket::phase::loading:
             // The request that triggered the load owns it (§3.5).
-            if (hooks_.loaded)
-                hooks_.loaded(who->wanted, "aborted", now - load_started_);
+            report_load(who->wanted, "aborted", now);
             load_done_ = instant::max();
             current_.reset();
             pump(now);
@@ -131,7 +146,7 @@ void scheduler::step(ticket_ptr who, instant now)
     }
     bool full =
         limits_.max_loaded > 0 && loaded_.size() >= static_cast<std::size_t>(limits_.max_loaded);
-    bool tight = limits_.vram > 0 && used() + who->wanted.model->needs() > limits_.vram;
+    bool tight = limits_.vram > 0 && used() + needs(who->wanted) > limits_.vram;
     if (!loaded_.empty() && (full || tight)) {
         // findRunnerToUnload, sched.go:1664: the idle one with the shortest keep_alive, else the
         // shortest.
@@ -151,6 +166,7 @@ void scheduler::evict(const runner_ptr& victim, const ticket_ptr& who, instant n
     victim_ = victim;
     victim->session = duration::zero();
     victim->evicted = true;
+    victim->asked_while_busy = victim->asked_while_busy || !victim->idle();
     if (victim->idle())
         expire(*victim, "evicted", now);
 }
@@ -159,6 +175,10 @@ void scheduler::load(const ticket_ptr& who, instant now)
 {
     move(who, ticket::phase::loading);
     load_started_ = now;
+    beside_.clear();
+    for (auto& r : loaded_)
+        if (!r->idle())
+            beside_.insert(r->model->name);
     plan_ =
         hooks_.plan_load ? hooks_.plan_load(who->wanted) : load_plan{who->wanted.model->load, {}};
     load_done_ = plan_.takes == duration::max() ? instant::max() : now + plan_.takes;
@@ -171,30 +191,63 @@ void scheduler::finish_load(instant now)
     load_done_ = instant::max();
     auto who = current_;
     current_.reset();
-    if (hooks_.loaded)
-        hooks_.loaded(who->wanted, plan_.error.empty() ? "ok" : "failed", now - load_started_);
     if (!plan_.error.empty()) {
-        refuse(who, 500, plan_.error);
+        report_load(who->wanted, "failed", now);
+        refuse(who, plan_.status, plan_.error);
     } else {
-        auto r = std::make_shared<runner>();
-        r->model = who->wanted.model;
-        r->options = who->wanted.options;
-        r->context = who->wanted.context;
-        r->size_vram = r->model->needs();
-        if (limits_.vram > 0)
-            r->size_vram = std::min(r->size_vram, limits_.vram - std::min(limits_.vram, used()));
-        r->session = limits_.keep_alive;
-        r->slots = r->model->embedding ? 1 : limits_.num_parallel;
-        loaded_.push_back(r);
+        auto r = add(who->wanted);
+        report_load(who->wanted, "ok", now, r->size_vram);
         seat(who, r);
     }
     pump(now);
 }
 
+runner_ptr scheduler::add(const want& wanted)
+{
+    auto r = std::make_shared<runner>();
+    r->model = wanted.model;
+    r->options = wanted.options;
+    r->context = wanted.context;
+    r->slots = slots_of(*wanted.model);
+    r->size_vram = r->needs();
+    if (limits_.vram > 0)
+        r->size_vram = std::min(r->size_vram, limits_.vram - std::min(limits_.vram, used()));
+    r->session = limits_.keep_alive;
+    loaded_.push_back(r);
+    return r;
+}
+
+void scheduler::report_load(const want& wanted, std::string_view result, instant now,
+                            std::uint64_t size_vram)
+{
+    if (hooks_.loaded)
+        hooks_.loaded({wanted, result, load_started_, now, size_vram, std::move(beside_)});
+    beside_.clear();
+}
+
+bool scheduler::put(const want& wanted, instant now)
+{
+    if (find(wanted.model->blob))
+        return false;
+    auto r = add(wanted);
+    r->session = wanted.keep_alive.value_or(limits_.keep_alive);
+    r->expires_at = later(now, r->session);
+    return true;
+}
+
+bool scheduler::drop(const std::string& blob)
+{
+    auto r = find(blob);
+    if (!r || !r->idle() || r->unloading)
+        return false;
+    loaded_.remove(r);
+    return true;
+}
+
 void scheduler::finish(runner& r, instant now)
 {
     --r.refs;
-    if (!r.idle())
+    if (!r.idle() || r.unloading)
         return;
     if (r.session <= duration::zero()) {
         expire(r, r.evicted ? "evicted" : "request", now);
@@ -210,6 +263,7 @@ void scheduler::unload(const std::string& blob, instant now)
         return;
     r->session = duration::zero();
     r->expires_at = now;
+    r->asked_while_busy = !r->idle();
     if (r->idle())
         expire(*r, r->evicted ? "evicted" : "request", now);
 }
@@ -246,7 +300,8 @@ void scheduler::advance(instant now)
         loaded_.remove(r);
         if (hooks_.unloaded)
             hooks_.unloaded(*r, reason);
-        if (victim_ == r) {
+        // Whoever goes wakes the loop that waits (unloadedCh), and it looks anew.
+        if (victim_) {
             victim_.reset();
             step(current_, now);
         }
@@ -299,17 +354,25 @@ void scheduler::grant(runner& r)
     }
 }
 
-void scheduler::clear()
+void scheduler::clear(instant now)
 {
     auto waiting = std::move(pending_);
     pending_.clear();
-    if (current_)
+    if (current_) {
+        if (current_->at == ticket::phase::loading)
+            report_load(current_->wanted, "aborted", now);
         waiting.push_front(current_);
+    }
     current_.reset();
     victim_.reset();
     load_done_ = instant::max();
     for (auto& who : waiting)
         refuse(who, 500, "server stopped");
+    for (auto& r : loaded_) {
+        r->unloading = true;  // whoever still holds it changes nothing any more
+        if (hooks_.unloaded)
+            hooks_.unloaded(*r, "restart");
+    }
     loaded_.clear();
     reasons_.clear();
 }

@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ struct want {
     model_ptr model;
     std::string options;  // explicit load-time options, canonical; differing ones mean a reload
                           // (sched.go:1381)
-    int context = 0;      // what /api/ps shows when it is loaded for this
+    int context = 0;      // num_ctx: what /api/ps shows when it is loaded for this
     std::optional<duration> keep_alive;
 };
 
@@ -44,10 +45,12 @@ struct runner {
     int leaked = 0;  // of busy: never to come back
     bool evicted = false;
     bool unloading = false;
+    bool asked_while_busy = false;  // to go, by a request or by an eviction, when calls were at it
     instant gone_at{};
     std::deque<turn*> line;
 
     bool idle() const { return refs == 0; }
+    std::uint64_t needs() const { return model->needs(context, slots); }
 };
 
 using runner_ptr = std::shared_ptr<runner>;
@@ -80,6 +83,17 @@ struct scheduler_limits {
 struct load_plan {
     duration takes{};   // duration::max(): never ends
     std::string error;  // not empty: it fails so
+    int status = 500;
+};
+
+// A load that has ended.
+struct load_report {
+    const want& wanted;
+    std::string_view result;  // ok, failed, aborted
+    instant began{};
+    instant ended{};
+    std::uint64_t size_vram = 0;   // when ok
+    std::set<std::string> beside;  // models that had calls at some moment of it
 };
 
 class scheduler {
@@ -87,7 +101,7 @@ public:
     struct hooks {
         std::function<load_plan(const want&)> plan_load;
         std::function<bool(const runner&)> may_unload;
-        std::function<void(const want&, std::string_view result, duration took)> loaded;
+        std::function<void(const load_report&)> loaded;
         std::function<void(const runner&, std::string_view reason)> unloaded;
     };
 
@@ -112,6 +126,11 @@ public:
     void unload(const std::string& blob, instant now);
 
     void advance(instant now);
+    // Behind everybody's back: the model is there, or gone, at once; what is busy stays. False: it
+    // stays as it was.
+    bool put(const want& wanted, instant now);
+    bool drop(const std::string& blob);
+
     // When advance() has something to do; instant::max() if never.
     instant next_due() const;
 
@@ -119,12 +138,18 @@ public:
     std::size_t pending() const { return pending_.size(); }
     const ticket_ptr& current() const { return current_; }
     const scheduler_limits& limits() const { return limits_; }
-    // Everything is dropped, as by a restart. Waiting tickets are refused.
-    void clear();
+    std::uint64_t used() const;  // bytes of VRAM
+    // Everything is dropped, as by a restart. Waiting tickets are refused; runners in use live on,
+    // unlisted, until their users let go.
+    void clear(instant now);
 
 private:
     runner_ptr find(const std::string& blob) const;
-    bool fits(const runner& r, const want& wanted) const { return r.options == wanted.options; }
+    int slots_of(const model_spec& m) const { return m.embedding ? 1 : limits_.num_parallel; }
+    std::uint64_t needs(const want& wanted) const
+    {
+        return wanted.model->needs(wanted.context, slots_of(*wanted.model));
+    }
     void move(const ticket_ptr& who, ticket::phase to);
     void seat(const ticket_ptr& who, const runner_ptr& r);
     void refuse(const ticket_ptr& who, int status, std::string error);
@@ -133,9 +158,11 @@ private:
     void evict(const runner_ptr& victim, const ticket_ptr& who, instant now);
     void load(const ticket_ptr& who, instant now);
     void finish_load(instant now);
+    runner_ptr add(const want& wanted);
+    void report_load(const want& wanted, std::string_view result, instant now,
+                     std::uint64_t size_vram = 0);
     void expire(runner& r, std::string reason, instant now);
     void grant(runner& r);
-    std::uint64_t used() const;
 
     scheduler_limits limits_;
     hooks hooks_;
@@ -146,6 +173,7 @@ private:
     load_plan plan_;
     instant load_started_{};
     instant load_done_ = instant::max();
+    std::set<std::string> beside_;  // of the load that is out
     std::vector<std::pair<runner*, std::string>> reasons_;
 };
 

@@ -203,6 +203,14 @@ void server::clear_faults()
     });
 }
 
+void server::restart(duration away)
+{
+    in_->ask([this, away] {
+        in_->all.restart(away, nullptr);
+        return true;
+    });
+}
+
 void server::model(const std::string& flag)
 {
     in_->ask([this, &flag] {

@@ -38,6 +38,7 @@ public:
     std::string fault(json f);
     void clear_faults();
     void model(const std::string& flag);
+    void restart(duration away);
 
 private:
     struct inside;

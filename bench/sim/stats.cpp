@@ -1,5 +1,6 @@
 #include "bench/sim/stats.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -106,19 +107,34 @@ void stats::aborted(const std::string& model, std::string_view phase, std::uint6
         {{"model", model}, {"phase", phase}, {"request", request}, {"at_ms", monotonic_ms(at)}});
 }
 
-void stats::loaded(const std::string& model, std::string_view result, duration took, instant at)
+void stats::loaded(const load_report& report, std::uint64_t vram_used)
 {
     ++load_count_;
-    remember(loads_, {{"model", model},
-                      {"result", result},
-                      {"ms", gateway::ms(took)},
-                      {"at_ms", monotonic_ms(at)}});
+    if (report.result == "ok") {
+        swaps_ += gone_since_load_ ? 1 : 0;
+        gone_since_load_ = false;
+        peak_vram_ = std::max(peak_vram_, vram_used);
+    }
+    remember(loads_, {{"model", report.wanted.model->name},
+                      {"options", report.wanted.options},
+                      {"context", report.wanted.context},
+                      {"result", report.result},
+                      {"size_vram", report.size_vram},
+                      {"beside", report.beside},
+                      {"ms", gateway::ms(report.ended - report.began)},
+                      {"began_ms", monotonic_ms(report.began)},
+                      {"at_ms", monotonic_ms(report.ended)}});
 }
 
-void stats::unloaded(const std::string& model, std::string_view reason, instant at)
+void stats::unloaded(const runner& gone, std::string_view reason, instant at)
 {
     ++unload_count_;
-    remember(unloads_, {{"model", model}, {"reason", reason}, {"at_ms", monotonic_ms(at)}});
+    gone_since_load_ = gone_since_load_ || reason == "request" || reason == "evicted";
+    remember(unloads_, {{"model", gone.model->name},
+                        {"options", gone.options},
+                        {"reason", reason},
+                        {"asked_while_busy", gone.asked_while_busy},
+                        {"at_ms", monotonic_ms(at)}});
 }
 
 void stats::reset()
@@ -137,7 +153,7 @@ void stats::reset()
     loads_.clear();
     unloads_.clear();
     request_count_ = abort_count_ = load_count_ = unload_count_ = 0;
-    accepted = leaked_slots = runs = tokens = 0;
+    accepted = leaked_slots = runs = tokens = swaps_ = peak_vram_ = restarts = 0;
 }
 
 json stats::shown() const
@@ -149,6 +165,9 @@ json stats::shown() const
              {"runs", runs},
              {"tokens", tokens},
              {"requests", request_count_},
+             {"swaps", swaps_},
+             {"restarts", restarts},
+             {"peak_vram", peak_vram_},
              {"leaked_handlers", leaked_handlers},
              {"leaked_slots", leaked_slots},
              {"now_ms", monotonic_ms(steady::now())}};

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "bench/sim/go_json.hpp"
-#include "bench/sim/text.hpp"
+#include "bench/sim/scheduler.hpp"
 
 namespace sim {
 
@@ -57,8 +57,8 @@ public:
     std::shared_ptr<request_record> request(std::uint64_t connection);
     void aborted(const std::string& model, std::string_view phase, std::uint64_t request,
                  instant at);
-    void loaded(const std::string& model, std::string_view result, duration took, instant at);
-    void unloaded(const std::string& model, std::string_view reason, instant at);
+    void loaded(const load_report& report, std::uint64_t vram_used);
+    void unloaded(const runner& gone, std::string_view reason, instant at);
 
     gauge& running(const std::string& model) { return models_[model].running; }
     gauge& in_flight(const std::string& model) { return models_[model].in_flight; }
@@ -76,6 +76,7 @@ public:
     std::uint64_t leaked_slots = 0;
     std::uint64_t runs = 0;
     std::uint64_t tokens = 0;
+    std::uint64_t restarts = 0;
 
 private:
     struct per_model {
@@ -93,6 +94,10 @@ private:
     std::uint64_t abort_count_ = 0;
     std::deque<json> loads_;
     std::uint64_t load_count_ = 0;
+    // Loads for which something else had gone: what a queue can save.
+    std::uint64_t swaps_ = 0;
+    bool gone_since_load_ = false;
+    std::uint64_t peak_vram_ = 0;
     std::deque<json> unloads_;
     std::uint64_t unload_count_ = 0;
 };

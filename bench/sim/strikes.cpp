@@ -107,8 +107,7 @@ awaitable<void> strike_whole(connection& c, const job& j, const fault& f, totals
 awaitable<void> strike_before(connection& c, const fault& f, const dialect* says)
 {
     switch (f.kind) {
-        case fault_kind::hang:
-        case fault_kind::ps_hang: co_await until_gone(c, "silent"); break;
+        case fault_kind::hang: co_await until_gone(c, "silent"); break;
         case fault_kind::garbage:
             c.raw("\x16\x03\x01 this is not HTTP\r\n\r\n\xff\xfe");
             c.cut();

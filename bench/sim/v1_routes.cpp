@@ -95,6 +95,14 @@ refusal find_model(connection& c, const std::string& name, const json& request, 
     return {};
 }
 
+// None of these endpoints carries load-time options: those of the Modelfile hold.
+want as_it_comes(const connection& c, const model_ptr& model)
+{
+    wishes w;
+    read_options(json::object(), c.at.set.context_length, *model, w);
+    return {model, w.load_options, w.context, {}};
+}
+
 using make_dialect = std::unique_ptr<dialect> (*)(voice, const json& request);
 
 struct shape {
@@ -132,7 +140,7 @@ awaitable<void> infer(connection& c, const json& request, const shape& s)
         j.limited = true;
     }
     j.says = s.says(std::move(v), request);
-    j.wanted = {model, {}, std::min(c.at.set.context_length, model->context), {}};
+    j.wanted = as_it_comes(c, model);
     co_await run(c, std::move(j));
 }
 
@@ -336,7 +344,7 @@ awaitable<void> v1_embeddings(connection& c)
         j.prompt_tokens += static_cast<int>(1 + one.size() / 4);
     j.says =
         std::make_unique<v1_embed_dialect>(name, std::move(inputs), dimensions, format == "base64");
-    j.wanted = {model, {}, std::min(c.at.set.context_length, model->context), {}};
+    j.wanted = as_it_comes(c, model);
     co_await run(c, std::move(j));
 }
 

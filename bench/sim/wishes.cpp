@@ -64,31 +64,50 @@ refusal read_keep_alive(const json& value, std::optional<duration>& out)
     return {400, "Unsupported type: '" + std::string(type) + "'"};
 }
 
-refusal read_options(const json& request, int default_context, int trained_context, wishes& out)
+refusal read_options(const json& request, int default_context, const model_spec& model, wishes& out)
 {
-    static constexpr const char* load_time[] = {"num_ctx",          "num_batch", "num_gpu",
-                                                "main_gpu",         "use_mmap",  "num_thread",
-                                                "draft_num_predict"};
+    // What Ollama takes where neither the request nor the model says anything (api.DefaultOptions).
+    // needsReload compares values, not who named them: an explicit num_ctx of the default's size is
+    // no difference. main_gpu and use_mmap are pointers there: naming one is one.
+    struct option {
+        const char* key;
+        bool flag = false;
+        std::optional<int> usual = {};
+    };
+    auto context = std::min(default_context, model.context);
+    const option load_time[] = {{"num_ctx", false, context},
+                                {"num_batch", false, 512},
+                                {"num_gpu", false, -1},
+                                {"main_gpu"},
+                                {"use_mmap", true},
+                                {"num_thread", false, 0},
+                                {"draft_num_predict", false, 0}};
     auto& options = member(request, "options");
-    out.context = std::min(default_context, trained_context);
+    out.context = context;
     for (const char* key : {"num_predict", "top_k", "seed", "num_keep", "repeat_last_n"})
         if (auto& v = member(options, key); !v.is_null() && !integral(v))
             return {500, "option " + go_quoted(key) + " must be of type integer"};
     for (const char* key : {"temperature", "top_p", "min_p"})
         if (auto& v = member(options, key); !v.is_null() && !v.is_number())
             return {500, "option " + go_quoted(key) + " must be of type float32"};
-    for (const char* key : load_time) {
+    for (auto& [key, flag, usual] : load_time) {
         auto& v = member(options, key);
-        if (v.is_null())
-            continue;
-        bool flag = std::string_view(key) == "use_mmap";
-        if (flag ? !v.is_boolean() : !integral(v))
+        if (!v.is_null() && (flag ? !v.is_boolean() : !integral(v)))
             return {500, "option " + go_quoted(key) + " must be of type " +
                              (flag ? "boolean" : "integer")};
-        auto value = flag ? static_cast<int>(v.get<bool>()) : static_cast<int>(v.get<double>());
-        if (std::string_view(key) == "num_ctx")
-            out.context = value = std::min(value, trained_context);
-        out.load_options += std::string(key) + '=' + std::to_string(value) + ';';
+        auto value = usual;
+        if (auto own = model.parameters.find(key); own != model.parameters.end())
+            value = own->second;
+        if (!v.is_null())
+            value = flag ? static_cast<int>(v.get<bool>()) : static_cast<int>(v.get<double>());
+        if (std::string_view(key) == "num_ctx") {
+            value = std::min(*value, model.context);
+            out.context = *value;
+        }
+        if (std::string_view(key) == "num_gpu" && *value < 0)
+            value = usual;
+        if (value != usual)
+            out.load_options += std::string(key) + '=' + std::to_string(*value) + ';';
     }
     if (auto& shift = member(request, "shift"); shift.is_boolean() && !shift.get<bool>())
         out.load_options += "shift=0;";

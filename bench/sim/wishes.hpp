@@ -24,14 +24,15 @@ refusal expect(const json& object, const char* go_struct, const char* key, std::
 // api/types.go:1232.
 refusal read_keep_alive(const json& value, std::optional<duration>& out);
 
-// Load-time options in a canonical text (§0.8), the context they mean and num_predict. Only
-// `options` matters and, of the request itself, `shift`.
+// Load-time options (§0.8) after defaulting, the context they mean, and num_predict. Only `options`
+// matters, the PARAMETERs of the model and, of the request itself, `shift`.
 struct wishes {
-    std::string load_options;
+    std::string load_options;  // canonical: those that are not as Ollama would have them by itself
     int context = 0;
     std::optional<int> num_predict;
 };
-refusal read_options(const json& request, int default_context, int trained_context, wishes& out);
+refusal read_options(const json& request, int default_context, const model_spec& model,
+                     wishes& out);
 
 // All text of a value, for counting: strings at any depth.
 std::size_t text_bytes(const json& value);

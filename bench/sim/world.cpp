@@ -24,9 +24,10 @@ world::world(asio::io_context& io, const settings& set)
                  [this](const want& w) {
                      load_plan plan{w.model->load, {}};
                      auto f = faults.take(fault_stage::load, w.model->name, "", true);
-                     if (f && f->kind == fault_kind::load_fail)
+                     if (f && f->kind == fault_kind::load_fail) {
                          plan.error = f->text;
-                     else if (f && f->kind == fault_kind::load_hang)
+                         plan.status = f->status;
+                     } else if (f && f->kind == fault_kind::load_hang)
                          plan.takes = duration::max();
                      else if (f)
                          plan.takes += std::chrono::milliseconds(f->ms);
@@ -36,13 +37,10 @@ world::world(asio::io_context& io, const settings& set)
                  [this](const runner& r) {
                      return !faults.take(fault_stage::unload, r.model->name, "", true);
                  },
-             .loaded =
-                 [this](const want& w, std::string_view result, duration took) {
-                     seen.loaded(w.model->name, result, took, steady::now());
-                 },
+             .loaded = [this](const load_report& report) { seen.loaded(report, sched.used()); },
              .unloaded =
                  [this](const runner& r, std::string_view reason) {
-                     seen.unloaded(r.model->name, reason, steady::now());
+                     seen.unloaded(r, reason, steady::now());
                  }}),
       pace(io),
       sched_timer_(io)
@@ -69,10 +67,22 @@ void world::scheduled()
     });
 }
 
+void world::restart(duration away, connection* asking)
+{
+    ++seen.restarts;
+    refuse(away);
+    sched.clear(steady::now());
+    scheduled();
+    auto all = connections;
+    for (auto* one : all)
+        if (one != asking)
+            one->drop();
+}
+
 void world::stop()
 {
     stopping = true;
-    sched.clear();
+    sched.clear(steady::now());
     scheduled();
     auto all = connections;
     for (auto* one : all)

@@ -52,7 +52,10 @@ public:
     pacer pace;
     std::set<connection*> connections;
     std::function<void(duration)> refuse;  // closes the listener for so long
-    bool loopback = true;                  // listening on one: Host is checked (allowedHosts)
+    // The server ends and is back after so long, with nothing loaded. All connections are cut but
+    // the one that asks.
+    void restart(duration away, connection* asking);
+    bool loopback = true;  // listening on one: Host is checked (allowedHosts)
     bool stopping = false;
 
     // After anything that was asked of `sched`: sets its timer.

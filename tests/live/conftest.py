@@ -47,13 +47,14 @@ def simulate():
 
 @pytest.fixture
 def serve(simulate, request):
-    """serve(simulator, {"queue": {"grace": "0s"}}) → Gateway; "upstream" in the configuration is laid over the
-    one upstream's settings."""
+    """serve(simulator, {"queue": {"grace": "0s"}}) → Gateway; "upstream" in the configuration is laid over each
+    upstream's settings. Several: serve({"a": simulator, "b": another}, {"upstreams_by_name": {"a": {…}}})."""
     started = []
 
     def start(upstream, config=None, **more):
         gateway = Gateway.start(upstream, config, **more)
-        gateway.upstream = upstream if isinstance(upstream, Simulator) else None
+        given = upstream.values() if isinstance(upstream, dict) else [upstream]
+        gateway.upstream = [one for one in given if isinstance(one, Simulator)]
         started.append(gateway)
         return gateway
 
@@ -62,7 +63,8 @@ def serve(simulate, request):
         for gateway in started:
             if getattr(request.node, "passed", False):
                 if gateway.stays:
-                    gateway.check(gateway.upstream)
+                    simulators = gateway.upstream if isinstance(gateway.upstream, list) else [gateway.upstream]
+                    gateway.check(*simulators)
                     assert gateway.stop() == 0, gateway.tail()
                 assert not gateway.findings(), gateway.findings()
             else:

@@ -108,6 +108,17 @@ class Simulator(Process, Speaks):
     def set_model(self, name, **what):
         self.control("POST", "/sim/model", {"name": name, **what})
 
+    def load_behind_back(self, name, **more):
+        """It is there at once, as if somebody else had loaded it; more: options, keep_alive."""
+        self.control("POST", "/sim/loaded", {"model": name, **more})
+
+    def drop_behind_back(self, name):
+        self.control("DELETE", "/sim/loaded", {"model": name})
+
+    def restart(self, away=0.1):
+        """Cuts everything, refuses connections for so many seconds, and comes back with nothing loaded."""
+        self.control("POST", "/sim/restart", {"ms": away * 1000})
+
 
 class Metrics(dict):
     """A scrape: (name, ((label, value), …)) → number."""
@@ -158,10 +169,11 @@ class Gateway(Process, Speaks):
 
     @classmethod
     def start(cls, upstream, config=None, arguments=(), environment=None, port=None, warm=True):
-        """upstream: a Simulator, a URL, or None when the configuration names them. Waits for /healthz, then
-        takes the base of descriptors after one request."""
-        if isinstance(upstream, Simulator):
-            upstream = upstream.url
+        """upstream: a Simulator, a URL, several of them as {name: Simulator or URL}, or None when the
+        configuration names them. Waits for /healthz, then takes the base of descriptors after one request."""
+        if not isinstance(upstream, dict):
+            upstream = {"local": upstream} if upstream else {}
+        urls = {name: getattr(one, "url", one) for name, one in upstream.items()}
 
         def make():
             chosen, admin = port or free_port(), free_port()
@@ -170,13 +182,15 @@ class Gateway(Process, Speaks):
                 "admin": {"listen": f"127.0.0.1:{admin}"},
                 "log": {"format": "json"},
             }
-            if upstream:
-                whole["upstreams"] = [{"name": "local", "url": upstream}]
+            if urls:
+                whole["upstreams"] = [{"name": name, "url": url} for name, url in urls.items()]
             over = dict(config or {})
-            given = over.pop("upstream", None)  # settings of the one upstream, without its URL
+            given = over.pop("upstream", None)  # settings of each upstream, without its URL
+            named = over.pop("upstreams_by_name", {})  # or of one: {name: settings}
             whole = merged(whole, over)
-            if given:
-                whole["upstreams"][0].update(given)
+            for one in whole.get("upstreams", []):
+                one.update(given or {})
+                one.update(named.get(one["name"], {}))
             return cls(chosen, admin, whole, arguments, environment)
 
         gateway = _started(make, lambda g: g._healthy())
@@ -261,24 +275,25 @@ class Gateway(Process, Speaks):
             eventually(lambda: False, within=wait / PATIENCE)
         return len(self.descriptors()) - self.pooled()
 
-    def check(self, simulator=None):
+    def check(self, *simulators):
         """Alive, clean, at rest, and able to serve: raises AssertionError with what is not."""
         assert not self.findings(), self.findings()
         assert self.alive(), f"the gateway ended with {self.process.returncode}:\n{self.tail()}"
-        if simulator and simulator.alive():
+        simulators = [simulator for simulator in simulators if simulator and simulator.alive()]
+        for simulator in simulators:
             simulator.clear_faults()
         at_rest = eventually(lambda: (q := self.queue())["waiting"] == 0 and q["running"] == 0, within=5)
         assert at_rest, f"still in flight: {self.queue()}"
         assert eventually(lambda: self.close_wait() == 0), f"{self.close_wait()} sockets in CLOSE_WAIT"
         at_base = eventually(lambda: self._rested() <= self.base)
         assert at_base, f"{self._rested()} descriptors, {self.base} at first: {self.descriptors()} {self.sockets()}"
-        if simulator and simulator.alive():
+        for simulator in simulators:
             leaked = simulator.stats()["leaked_handlers"]
-            left = eventually(lambda: simulator.stats()["in_flight"] <= leaked)
+            left = eventually(lambda one=simulator, most=leaked: one.stats()["in_flight"] <= most)
             assert left, f"still running upstream: {simulator.stats()}"
-            if self.serves:
-                answer = self.call(*self.serves)
-                assert answer.status == 200 and answer.complete, f"the next call: {answer.raw!r}"
+        if simulators and self.serves:
+            answer = self.call(*self.serves)
+            assert answer.status == 200 and answer.complete, f"the next call: {answer.raw!r}"
         self.check_log()
 
     def check_log(self):

@@ -16,8 +16,9 @@ struct stage {
         : s(limits, {.plan_load = {},
                      .may_unload = [this](const runner&) { return unloads; },
                      .loaded =
-                         [this](const want& w, std::string_view result, duration) {
-                             loads.push_back(w.model->name + ' ' + std::string(result));
+                         [this](const load_report& r) {
+                             loads.push_back(r.wanted.model->name + ' ' + std::string(r.result));
+                             beside = r.beside;
                          },
                      .unloaded =
                          [this](const runner& r, std::string_view why) {
@@ -55,6 +56,7 @@ struct stage {
 
     bool unloads = true;
     std::vector<std::string> loads, gone;
+    std::set<std::string> beside;  // of the last load
     instant now = instant(std::chrono::hours(1));
     scheduler s;
 };
@@ -244,6 +246,124 @@ TEST_CASE("other load-time options mean a reload")
     t.pass(seconds(1));
     CHECK(b->at == phase::seated);
     CHECK(t.loads.size() == 2);
+}
+
+TEST_CASE("a runner with a num_gpu of its own serves who says nothing of it, and not the other way")
+{
+    stage t;
+    auto m = t.model("a,load=0s");
+    auto a = t.ask(m, "num_ctx=8192;num_gpu=20;num_thread=4;");
+    auto b = t.ask(m, "num_ctx=8192;num_thread=4;");
+    CHECK(b->at == phase::seated);
+    auto c = t.ask(m, "num_ctx=8192;num_gpu=10;num_thread=4;");
+    CHECK(c->at == phase::evicting);
+    stage u;
+    u.ask(m);
+    CHECK(u.ask(m, "num_gpu=20;")->at == phase::evicting);
+}
+
+TEST_CASE("a load knows which models had calls while it was out")
+{
+    stage t;
+    auto idle = t.ask(t.model("idle,load=0s"));
+    auto busy = t.ask(t.model("busy,load=0s"));
+    t.s.finish(*idle->seat, t.now);
+    t.ask(t.model("new,load=1s"));
+    t.pass(milliseconds(500));
+    t.s.finish(*busy->seat, t.now);
+    SECTION("those that had one at its beginning")
+    {
+        t.pass(seconds(1));
+        CHECK(t.beside == std::set<std::string>{"busy:latest"});
+    }
+    SECTION("and those that got one meanwhile")
+    {
+        t.ask(t.model("idle,load=0s"));
+        t.pass(seconds(1));
+        CHECK(t.beside == std::set<std::string>{"busy:latest", "idle:latest"});
+    }
+}
+
+TEST_CASE("the cache of a context takes VRAM for each slot")
+{
+    scheduler_limits l;
+    l.vram = 10'000;
+    l.num_parallel = 2;
+    stage t(l);
+    auto m = t.model("a,load=0s,size=1000,cache=1");
+    auto a = t.s.ask({m, {}, 1000, {}}, {}, t.now);
+    CHECK(a->seat->size_vram == 3000);
+    auto b = t.s.ask({t.model("b,load=0s,size=1000,cache=1"), {}, 4000, {}}, {}, t.now);
+    CHECK(b->at == phase::evicting);
+    CHECK(a->seat->asked_while_busy);
+    t.s.finish(*a->seat, t.now);
+    t.pass(seconds(1));
+    CHECK(b->seat->size_vram == 9000);
+    // An embedding model has one slot, whatever the setting.
+    stage u(l);
+    auto e = u.s.ask({u.model("e,load=0s,size=1000,cache=1,embedding"), {}, 1000, {}}, {}, u.now);
+    CHECK(e->seat->size_vram == 2000);
+}
+
+TEST_CASE("an eviction looks anew when any model goes")
+{
+    scheduler_limits l;
+    l.max_loaded = 2;
+    stage t(l);
+    auto a = t.ask(t.model("a,load=0s"), {}, seconds(1));
+    auto b = t.ask(t.model("b,load=0s"), {}, minutes(5));
+    auto c = t.ask(t.model("c,load=0s"));
+    CHECK(c->at == phase::evicting);  // waits for a, which runs
+    t.s.finish(*b->seat, t.now);
+    t.s.unload(b->wanted.model->blob, t.now);
+    t.pass(seconds(1));
+    CHECK(c->at == phase::seated);
+    CHECK(t.loaded("a:latest"));
+    CHECK(a->seat->evicted);
+}
+
+TEST_CASE("models come and go behind everybody's back, but busy ones stay")
+{
+    stage t;
+    auto m = t.model("a,load=1s");
+    CHECK(!t.s.drop(m->blob));
+    CHECK(t.s.put({m, "num_ctx=8192;", 8192, seconds(10)}, t.now));
+    CHECK(!t.s.put({m, {}, 4096, {}}, t.now));
+    CHECK(t.loads.empty());
+    auto a = t.ask(m, "num_ctx=8192;");
+    CHECK(a->at == phase::seated);
+    CHECK(!t.s.drop(m->blob));
+    t.s.finish(*a->seat, t.now);
+    CHECK(t.s.drop(m->blob));
+    CHECK(t.s.loaded().empty());
+    CHECK(t.s.put({m, {}, 4096, seconds(10)}, t.now));
+    t.pass(seconds(11));
+    CHECK(t.gone == std::vector<std::string>{"a:latest keep_alive"});
+}
+
+TEST_CASE("a restart forgets everything, and who still holds a runner cannot bring it back")
+{
+    scheduler_limits l;
+    l.max_loaded = 1;
+    stage t(l);
+    auto m = t.model("a,load=1s");
+    auto a = t.ask(m);
+    t.pass(seconds(1));
+    auto b = t.ask(t.model("b,load=1s")), c = t.ask(t.model("c"));
+    CHECK(b->at == phase::evicting);
+    t.s.clear(t.now);
+    CHECK(t.gone == std::vector<std::string>{"a:latest restart"});
+    CHECK(b->at == phase::refused);
+    CHECK(c->at == phase::refused);
+    t.s.finish(*a->seat, t.now);
+    CHECK(t.s.next_due() == instant::max());
+    auto again = t.ask(m);
+    t.s.clear(t.now);
+    CHECK(again->at == phase::refused);
+    CHECK(t.loads.back() == "a:latest aborted");
+    again = t.ask(m);
+    t.pass(seconds(1));
+    CHECK(again->at == phase::seated);
 }
 
 TEST_CASE("a cancelled request in the queue is freed, or leaks for ever")

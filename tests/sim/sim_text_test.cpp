@@ -119,9 +119,11 @@ TEST_CASE("keep_alive is parsed as api/types.go does it")
 
 TEST_CASE("load-time options differ when a value does, not when an option is unknown")
 {
-    auto read = [](const char* text) {
+    model_spec model;
+    model.context = 8192;
+    auto read = [&](const char* text) {
         wishes w;
-        auto wrong = read_options(json::parse(text), 4096, 8192, w);
+        auto wrong = read_options(json::parse(text), 4096, model, w);
         return wrong ? wrong.message : w.load_options + std::to_string(w.context);
     };
     CHECK(read("{}") == "4096");
@@ -133,6 +135,17 @@ TEST_CASE("load-time options differ when a value does, not when an option is unk
     CHECK(read("{\"options\":{\"num_ctx\":\"x\"}}") ==
           "option \"num_ctx\" must be of type integer");
     CHECK(read("{\"options\":{\"use_mmap\":1}}") == "option \"use_mmap\" must be of type boolean");
+    // Ollama's own values, named.
+    CHECK(read("{\"options\":{\"num_ctx\":4096,\"num_batch\":512,\"num_gpu\":-1,\"num_thread\":0,"
+               "\"draft_num_predict\":0,\"main_gpu\":null}}") == "4096");
+    CHECK(read("{\"options\":{\"num_gpu\":-7}}") == "4096");
+    CHECK(read("{\"options\":{\"main_gpu\":0}}") == "main_gpu=0;4096");
+    CHECK(read("{\"options\":{\"use_mmap\":true}}") == "use_mmap=1;4096");
+    // Those of the Modelfile hold for who does not say otherwise.
+    model.parameters = {{"num_ctx", 6000}, {"num_gpu", 20}};
+    CHECK(read("{}") == "num_ctx=6000;num_gpu=20;6000");
+    CHECK(read("{\"options\":{\"num_ctx\":6000}}") == "num_ctx=6000;num_gpu=20;6000");
+    CHECK(read("{\"options\":{\"num_ctx\":4096,\"num_gpu\":-1}}") == "4096");
 }
 
 TEST_CASE("names are compared as Ollama compares them")
