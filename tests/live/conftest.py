@@ -27,11 +27,14 @@ def pytest_runtest_makereport(item):
 
 
 @pytest.fixture
-def simulate():
-    """simulate("llama3,load=1s", flags=["--num-parallel", 4]) → Simulator"""
+def simulate(request):
+    """simulate("llama3,load=1s", flags=["--num-parallel", 4]) → Simulator. Where loads are not what is tested,
+    models that load in no time are there from the beginning."""
     started = []
+    about_loads = request.module.__name__.startswith("test_models")
 
     def start(*models, **more):
+        more.setdefault("there", not about_loads)
         started.append(Simulator.start(*models, **more))
         return started[-1]
 

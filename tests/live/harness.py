@@ -63,7 +63,9 @@ class Simulator(Process, Speaks):
     QUICK = "llama3,load=20ms,prompt=10ms,rate=200,tokens=20"
 
     @classmethod
-    def start(cls, *models, flags=(), port=None):
+    def start(cls, *models, flags=(), port=None, there=True):
+        """`there`: a model that loads in no time (load=0s) is there from the beginning."""
+
         def make():
             chosen = port or free_port()
             arguments = ["--listen", f"127.0.0.1:{chosen}"]
@@ -73,12 +75,19 @@ class Simulator(Process, Speaks):
                 arguments += ["--num-parallel", 16]
             return cls(chosen, [*arguments, *flags])
 
-        return _started(make, lambda sim: "listening on" in sim.output())
+        simulator = _started(make, lambda sim: "listening on" in sim.output())
+        for model in models:
+            name, *settings = str(model).split(",")
+            if there and "load=0s" in settings:
+                simulator.load_behind_back(name)
+                simulator.there.append(name)
+        return simulator
 
     def __init__(self, port, arguments):
         super().__init__("ollama-sim", arguments)
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        self.there = []  # models that were loaded before anybody asked for them
 
     def control(self, method, target, body=None):
         answer = self.call(method, target, {} if body is None else body)
@@ -194,6 +203,9 @@ class Gateway(Process, Speaks):
             return cls(chosen, admin, whole, arguments, environment)
 
         gateway = _started(make, lambda g: g._healthy())
+        there = {name for one in upstream.values() for name in getattr(one, "there", ())}
+        if there and warm:
+            eventually(lambda: there <= gateway.ready())
         if warm:
             gateway.get("/api/version")
         gateway.base = None
@@ -235,6 +247,11 @@ class Gateway(Process, Speaks):
 
     def status(self):
         return self.admin("/status").json()
+
+    def ready(self):
+        """The names of the models that are ready somewhere, without `:latest`."""
+        models = self.status()["models"]
+        return {m["name"].removesuffix(":latest") for m in models if m["state"] == "ready"}
 
     def queue(self):
         return self.get("/gateway/queue").json()
