@@ -115,8 +115,8 @@ std::string admin_pages::status(std::string_view query) const
 
     std::vector<std::pair<std::string, models::unload_note>> unloads;
     for (const auto* at : with_.upstreams.sites())
-        for (const auto& u : at->loaded.unloads())
-            unloads.emplace_back(at->name, u);
+        for (auto u = at->loaded.unloads().rbegin(); u != at->loaded.unloads().rend(); ++u)
+            unloads.emplace_back(at->name, *u);
     std::stable_sort(unloads.begin(), unloads.end(),
                      [](const auto& a, const auto& b) { return a.second.at > b.second.at; });
     j["unloads"] = json::array();

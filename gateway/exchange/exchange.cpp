@@ -40,7 +40,8 @@ awaitable<void> exchange::serve(call& c, sink& to)
     route_facts facts;
     facts.what = c.what;
     facts.cloud = is_cloud(c.facts.model);
-    bool wants = c.what == kind::generation || c.what == kind::embedding || c.what == kind::load;
+    bool wants = c.what == kind::generation || c.what == kind::embedding ||
+                 c.what == kind::load || c.what == kind::unload;
     if (wants && !facts.cloud) {
         auto found = co_await fleet_.find(c.model);
         live.labelled(found.listed == catalogue::listed::yes);

@@ -31,7 +31,7 @@ def simulate(request):
     """simulate("llama3,load=1s", flags=["--num-parallel", 4]) → Simulator. Where loads are not what is tested,
     models that load in no time are there from the beginning."""
     started = []
-    about_loads = request.module.__name__.startswith("test_models")
+    about_loads = request.module.__name__.startswith(("test_models", "test_tls"))
 
     def start(*models, **more):
         more.setdefault("there", not about_loads)

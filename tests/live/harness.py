@@ -64,7 +64,7 @@ class Simulator(Process, Speaks):
 
     @classmethod
     def start(cls, *models, flags=(), port=None, there=True):
-        """`there`: a model that loads in no time (load=0s) is there from the beginning."""
+        """`there`: a model that loads in no time (load=0s) is there from the beginning, and so is the default."""
 
         def make():
             chosen = port or free_port()
@@ -76,9 +76,9 @@ class Simulator(Process, Speaks):
             return cls(chosen, [*arguments, *flags])
 
         simulator = _started(make, lambda sim: "listening on" in sim.output())
-        for model in models:
+        for model in models or (cls.QUICK,):
             name, *settings = str(model).split(",")
-            if there and "load=0s" in settings:
+            if there and ("load=0s" in settings or not models):
                 simulator.load_behind_back(name)
                 simulator.there.append(name)
         return simulator

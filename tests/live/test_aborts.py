@@ -80,7 +80,6 @@ def test_a_client_that_leaves_while_queued_frees_its_place_and_never_reaches_oll
 
 PHASES = {
     # phase as the simulator names it: (model, fault, the body's wishes)
-    "loading": ("llama3,load=20s,prompt=0ms,rate=100,tokens=20", None, {}),
     "prompt": ("llama3,load=0s,prompt=20s,rate=100,tokens=20", None, {}),
     "silent": ("llama3,load=0s,prompt=0s,rate=100,tokens=20", "silent_head", {}),
     "streaming": ("llama3,load=0s,prompt=0s,rate=50,tokens=100000", None, {}),

@@ -36,15 +36,16 @@ def asked(gateway, call_id):
 def test_the_queue_tells_who_waits_and_runs_and_for_which_models(held):
     gateway, _, calls = held
     one = {"name": "holder:latest", "loaded": True, "running": 1, "waiting": 0}
-    assert eventually(lambda: gateway.queue()["models"] == [one])
-    assert gateway.queue() == {"waiting": 0, "running": 1, "eta_ms": None, "models": [one]}
+    others = [{**one, "name": f"{name}:latest", "running": 0} for name in ("llama3", "slow")]
+    assert eventually(lambda: gateway.queue()["models"] == [one, *others])
+    assert gateway.queue() == {"waiting": 0, "running": 1, "eta_ms": None, "models": [one, *others]}
     for _ in range(2):
         calls.queued("chat", "call-x")
     calls.queued("chat", "call-y", model="slow")
     said = gateway.queue()
     assert (said["waiting"], said["running"]) == (3, 1)
     assert {m["name"]: (m["loaded"], m["running"], m["waiting"]) for m in said["models"]} == {
-        "holder:latest": (True, 1, 0), "llama3:latest": (False, 0, 2), "slow:latest": (False, 0, 1),
+        "holder:latest": (True, 1, 0), "llama3:latest": (True, 0, 2), "slow:latest": (True, 0, 1),
     }  # fmt: skip
     calls.let_go()
     assert all(whole(client) for client in calls.clients)

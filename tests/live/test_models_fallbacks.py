@@ -51,7 +51,14 @@ def replaced(gateway, answer, *expected, by="small:latest"):
     assert outcomes(answer) == [*expected, (by, "ok")]
     asked = gateway.get(f"/gateway/calls/{answer.get('X-Request-Id')}").json()
     assert [(a["model"], a["outcome"]) for a in asked["attempts"]] == [*expected, (by, "ok")]
-    (line,) = [e for e in gateway.log() if e.get("id") == answer.get("X-Request-Id") and "outcome" in e]
+    found = []
+
+    def line_of_it():
+        found[:] = [e for e in gateway.log() if e.get("id") == answer.get("X-Request-Id") and "outcome" in e]
+        return found
+
+    assert eventually(line_of_it)
+    (line,) = found
     assert "small" in json.dumps(line) or by in json.dumps(line)
 
 

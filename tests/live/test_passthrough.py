@@ -120,8 +120,8 @@ def said(answer):
 )  # fmt: skip
 def test_every_route_answers_as_it_does_without_the_gateway(simulate, serve, calls):
     flags = ["--fixed-time", "--registry", "fetched,size=1MB,pull=0s"]
-    direct = simulate(*MODELS, flags=flags)
-    gateway = serve(simulate(*MODELS, flags=flags))
+    direct = simulate(*MODELS, flags=flags, there=False)
+    gateway = serve(simulate(*MODELS, flags=flags, there=False))
     different = []
     for method, target, *rest in calls:
         own, through = direct.call(method, target, *rest), gateway.call(method, target, *rest)
