@@ -342,6 +342,8 @@ place_set fleet::open_to(const lane_key& lane) const
         // Without a budget a load may push anything out: nothing else begins meanwhile.
         if (room.loading() && !s.has_budget)
             continue;
+        if (room.settling() != nullptr && *room.settling() != lane.model)
+            continue;
         if (!s.held.empty() && s.held.count(lane.model) != 0)
             continue;
         if (!s.retiring.empty() && s.retiring.count(lane.model) != 0)

@@ -107,8 +107,8 @@ std::vector<swaps::site_view> fleet::site_views(instant now) const
         const auto& book = s->loaded.book();
         swaps::site_view v;
         v.up = state.up;
-        v.occupied = s->loaded.loading() || state.direct_out || now < s->loaded.paused_until() ||
-                     now < state.paused_until;
+        v.occupied = s->loaded.loading() || s->loaded.settling() != nullptr || state.direct_out ||
+                     now < s->loaded.paused_until() || now < state.paused_until;
         v.budget = settings->upstreams[s->place].vram;
         v.in_use = generations_->view().in_use(s->place);
         v.capacity = generations_->view().capacity(s->place);
@@ -214,7 +214,8 @@ void fleet::carry_out(const std::vector<swaps::action>& todo)
     for (place_id p = 0; p < places_.size(); ++p) {
         auto& s = *places_[p];
         // Whose load was refused goes itself, one at a time.
-        while (!s.direct_lanes.empty() && !s.direct_out && !sites_[p]->loaded.loading()) {
+        while (!s.direct_lanes.empty() && !s.direct_out && !sites_[p]->loaded.loading() &&
+               sites_[p]->loaded.settling() == nullptr) {
             auto lane = *s.direct_lanes.begin();
             s.direct_lanes.erase(s.direct_lanes.begin());
             direct(p, lane);
@@ -226,7 +227,7 @@ void fleet::carry_out(const std::vector<swaps::action>& todo)
         if (a.what == swaps::step::unload) {
             room.unload(a.model, "room");
         } else if (a.what == swaps::step::load) {
-            if (s.direct_out || room.loading())
+            if (s.direct_out || room.loading() || room.settling() != nullptr)
                 continue;
             const auto* e = room.book().find(a.model);
             if (e != nullptr && e->at == model_state::absent && room.unused_since_load(a.model)) {

@@ -36,7 +36,7 @@ std::string load_request(const models::wish& w)
 
 void models::load(wish w)
 {
-    if (loading_since_ || closing_.requested())
+    if (loading_since_ || settling_ || closing_.requested())
         return;
     auto now = steady::now();
     loading_since_ = now;
@@ -145,9 +145,13 @@ awaitable<void> models::carry_load(wish w)
         co_return;
     }
     of_name(w.runner).served = false;
+    if (!has_budget())
+        settling_ = w.runner;
     with_.news.loaded(with_.place, w.runner, false);
     with_.news.changed();
     co_await list(nullptr);
+    settling_.reset();
+    with_.news.changed();
     // What has gone meanwhile before its time was pushed out: the two do not fit together.
     bool pushed = false;
     for (const auto& other : std::exchange(pushed_out_, {})) {

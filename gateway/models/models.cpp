@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr duration a_moment = 250ms;
+
 std::optional<duration> from_now(const std::string& time)
 {
     auto at = parse_rfc3339(time);
@@ -48,6 +50,8 @@ awaitable<void> models::watch()
         co_await with_.names.refresh(60s);
         if (closing_.requested())
             break;
+        list_asked_at_ = steady::now();
+        list_by_ = instant::max();
         co_await list(nullptr);
         auto now = steady::now();
         for (auto& [name, m] : entries_) {
@@ -60,7 +64,12 @@ awaitable<void> models::watch()
                 learn(*m, before);
             }
         }
-        co_await look_.wait_until(steady::now() + pause());
+        auto due = steady::now() + pause();
+        for (bool told = true; told && !closing_.requested();) {
+            told = co_await look_.wait_until(std::min(due, list_by_));
+            if (list_by_ == instant::max() || steady::now() >= list_by_)
+                break;  // told of something else, or of something that the next listing shows
+        }
     }
 }
 
@@ -70,7 +79,7 @@ duration models::pause() const
     duration pause = with_.settings()->reconcile.interval;
     for (const auto& [name, e] : ledger_.all())
         if (e.at == model_state::unloading)
-            pause = std::min<duration>(pause, 250ms);
+            pause = std::min(pause, a_moment);
     return pause;
 }
 
@@ -80,11 +89,11 @@ bool models::has_budget() const
 }
 
 // Something has changed that only a listing can tell: the next one does not wait for its interval.
+// What changes within a moment is told by one.
 void models::list_soon(instant now)
 {
-    if (list_asked_at_ != instant::min() && now - list_asked_at_ < 250ms)
-        return;
-    list_asked_at_ = now;
+    auto at = list_asked_at_ == instant::min() ? now : std::max(now, list_asked_at_ + a_moment);
+    list_by_ = std::min(list_by_, at);
     look_.tell();
 }
 
@@ -146,13 +155,26 @@ void models::apply(std::vector<loaded_model> shown, instant asked)
         l.expires_in = from_now(l.expires_at);
         shown_.push_back(l.canonical);
     }
+    std::map<std::string, model_state> before;
+    for (const auto& [name, e] : ledger_.all())
+        before.emplace(name, e.at);
     auto d = ledger_.listed(shown, asked, now);
+    for (const auto& [name, e] : ledger_.all()) {
+        auto was = before.find(name);
+        auto at = was == before.end() ? model_state::absent : was->second;
+        if (at != e.at)
+            log::info("the upstream's listing shows another state of a model",
+                      {{"upstream", with_.upstream},
+                       {"model", name},
+                       {"state", word(e.at)},
+                       {"before", word(at)}});
+    }
     for (auto [kind, n] : {std::pair{"appeared", d.appeared}, std::pair{"vanished", d.vanished},
                            std::pair{"reloaded", d.reloaded}}) {
         if (n == 0)
             continue;
         with_.counted.drifted(kind, n);
-        log::info("the upstream's listing differs from what was thought",
+        log::info("models have changed without the gateway's doing",
                   {{"upstream", with_.upstream}, {"kind", kind}, {"models", n}});
     }
     drift_.appeared += d.appeared;

@@ -68,6 +68,9 @@ public:
     // Loads it with a request of the gateway's own. One at a time: not while loading().
     void load(wish w);
     bool loading() const { return loading_since_.has_value(); }
+    // Without a budget: this one has just been loaded, and what it has pushed out will be known
+    // with the listing that is being asked for. Until then nothing else that seems ready may be so.
+    const std::string* settling() const { return settling_ ? &*settling_ : nullptr; }
     // It said "server busy" to a load: none is asked of it before that.
     instant paused_until() const { return busy_until_; }
     // How much of the time since `since` was the model's last load.
@@ -177,7 +180,9 @@ private:
     std::vector<std::string> pushed_out_;  // gone before their time since the last load began
     std::optional<instant> listed_at_;
     instant list_asked_at_ = instant::min();
+    instant list_by_ = instant::max();  // something has changed: list again by then
     std::optional<instant> loading_since_;
+    std::optional<std::string> settling_;
     duration loading_before_{};
     instant busy_until_{};
     std::vector<unload_note> unloads_;
