@@ -55,10 +55,14 @@ awaitable<void> exchange::serve(call& c, sink& to)
         live.labelled(fleet_.lists(c.model));
     }
     auto which = route(facts);
-    if (which == way::straight)
+    if (which == way::straight) {
+        // Whose runner it is that goes: another name may have loaded it.
+        if (c.what == kind::unload)
+            co_await fleet_.find(c.model);
         co_await straight(live, straight_to(c));
-    else
+    } else {
         co_await queued(live, which);
+    }
 }
 
 // Has the call been ended before it was anywhere? Then everything is said here.
