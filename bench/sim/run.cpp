@@ -68,17 +68,24 @@ awaitable<runner_ptr> find_seat(connection& c, const job& j)
     co_return who->seat;
 }
 
-totals figures(connection& c, const job& j, int tokens, instant began, instant seated,
-               instant prompted)
+// When a call came to the points that its figures tell of. Waiting for a slot is in none of them:
+// the prompt's time is llama-server's own account.
+struct points {
+    instant began;
+    instant seated;
+    instant slot;
+};
+
+totals figures(connection& c, const job& j, int tokens, const points& p, instant prompted)
 {
     totals t;
     t.prompt_tokens = j.prompt_tokens;
     t.tokens = tokens;
     t.reason = j.limited ? "length" : "stop";
     auto now = steady::now();
-    t.total = nanos(now - began);
-    t.load = std::max<std::int64_t>(1, nanos(seated - began));
-    t.prompt = std::max<std::int64_t>(1, nanos(prompted - seated));
+    t.total = nanos(now - p.began);
+    t.load = std::max<std::int64_t>(1, nanos(p.seated - p.began));
+    t.prompt = std::max<std::int64_t>(1, nanos(prompted - p.slot));
     t.eval = std::max<std::int64_t>(1, nanos(now - prompted));
     if (c.at.set.fixed_time) {
         t.total = 1'000'000'000;
@@ -116,8 +123,7 @@ awaitable<void> run_turns(connection& c, const job& j, seat& here)
 }
 
 awaitable<void> run_stream(connection& c, const job& j, seat& here, seat::held& slot,
-                           const std::optional<fault>& struck, int keep, instant began,
-                           instant seated)
+                           const std::optional<fault>& struck, int keep, const points& p)
 {
     auto prompted = steady::now();
     if (struck && struck->kind == fault_kind::error_line && keep == 0) {
@@ -149,13 +155,13 @@ awaitable<void> run_stream(connection& c, const job& j, seat& here, seat::held& 
     }
     if (!ends)
         co_return;
-    auto t = figures(c, j, j.tokens, began, seated, prompted);
+    auto t = figures(c, j, j.tokens, p, prompted);
     j.says->last(c, t);
     c.end_stream();
 }
 
 awaitable<void> run_whole(connection& c, const job& j, const std::optional<fault>& struck,
-                          instant began, instant seated)
+                          const points& p)
 {
     auto prompted = steady::now();
     c.phase = "answering";
@@ -165,7 +171,7 @@ awaitable<void> run_whole(connection& c, const job& j, const std::optional<fault
                                                static_cast<std::int64_t>(j.tokens * 1e9 / rate)));
     if (c.gone())
         co_return;
-    auto t = figures(c, j, j.tokens, began, seated, prompted);
+    auto t = figures(c, j, j.tokens, p, prompted);
     if (struck && struck->kind == fault_kind::silent_mid && struck->ms == 0) {
         co_await until_gone(c, "silent");
         co_return;
@@ -204,7 +210,7 @@ awaitable<void> run(connection& c, job j)
     auto where = co_await find_seat(c, j);
     if (!where)
         co_return;
-    auto seated = steady::now();
+    points at{began, steady::now(), steady::now()};
     seat here(c, where, model.name);
     if (c.gone())
         co_return;
@@ -236,7 +242,7 @@ awaitable<void> run(connection& c, job j)
         }
         co_await run_turns(c, j, here);
         if (!c.gone())
-            co_await run_whole(c, j, struck, began, seated);
+            co_await run_whole(c, j, struck, at);
         finish_manner(c, manner);
         co_return;
     }
@@ -248,6 +254,7 @@ awaitable<void> run(connection& c, job j)
     if (c.gone())
         co_return;
     here.count(slot);
+    at.slot = steady::now();
     struck = c.at.faults.take(fault_stage::run, model.name, c.head.path, true);
     int keep = j.tokens;
     if (struck) {
@@ -260,9 +267,9 @@ awaitable<void> run(connection& c, job j)
     if (c.gone())
         co_return;
     if (j.stream)
-        co_await run_stream(c, j, here, slot, struck, keep, began, seated);
+        co_await run_stream(c, j, here, slot, struck, keep, at);
     else
-        co_await run_whole(c, j, struck, began, seated);
+        co_await run_whole(c, j, struck, at);
     finish_manner(c, manner);
 }
 

@@ -128,3 +128,17 @@ TEST_CASE("busy is told in Ollama's words, loads fail as they are told to, a lis
     CHECK(!c.readable(20));
     CHECK(c.read().complete);
 }
+
+TEST_CASE("the prompt's time has no waiting for a slot in it")
+{
+    fixture f({"m,load=0s,prompt=20ms,rate=100,tokens=10"});
+    std::string body = "{\"model\":\"m\",\"prompt\":\"x\",\"stream\":false}";
+    auto first = f.begin("/api/generate", body);
+    REQUIRE(soon([&] { return f.stats()["running"] == 1; }));
+    auto second = f.ask("POST", "/api/generate", body);
+    auto told = json::parse(second.body);
+    CHECK(told["total_duration"] >= 170'000'000);
+    CHECK(told["prompt_eval_duration"] >= 20'000'000);
+    CHECK(told["prompt_eval_duration"] < 90'000'000);
+    CHECK(first.read().complete);
+}
