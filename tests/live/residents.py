@@ -1,13 +1,22 @@
 """What the tests of models share: what the gateway says it knows, what the simulated Ollama says has happened, and
 settings under which both are quick."""
 
+import functools
 import json
+
+import pytest
 
 from dialects import call_of
 from harness import eventually, merged
 
 # Whatever is looked at, verified or given up is so within tenths of a second.
 QUICKLY = {"reconcile": {"interval": "200ms", "timeout": "300ms"}, "unload": {"verify_within": "2s", "retries": 2}}
+
+
+@pytest.fixture
+def simulate(simulate):
+    """Imported by a test file: there, nothing is loaded from the beginning."""
+    return functools.partial(simulate, there=False)
 
 
 def quickly(*more):

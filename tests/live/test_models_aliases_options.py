@@ -9,7 +9,7 @@ import pytest
 from dialects import call_of
 from harness import PATIENCE
 from queueing import Calls, user, whole
-from residents import (
+from residents import (  # noqa: F401
     ask,
     becomes,
     bodies,
@@ -19,6 +19,7 @@ from residents import (
     nothing_was_disturbed,
     quickly,
     served,
+    simulate,
     state_of,
     steps,
     unloads,

@@ -6,7 +6,7 @@ whose client stays completes."""
 import time
 
 from harness import PATIENCE
-from residents import loads, quickly, unloads
+from residents import loads, quickly, simulate, unloads  # noqa: F401
 from wedging import FLAGS, MODELS, thousand
 
 

@@ -6,9 +6,9 @@ import pytest
 from dialects import STREAMS
 from harness import eventually
 from queueing import Calls, order, user, whole
-from residents import line_of, loads, quickly, served, steps, unloads
+from residents import line_of, loads, quickly, served, simulate, steps, unloads  # noqa: F401
 
-SLOW = "slow,load=100ms,prompt=200ms,rate=40,tokens=16"  # 0.6 s a call
+SLOW = "slow,load=100ms,prompt=60ms,rate=30,tokens=16"  # 0.6 s a call
 
 
 def parallel(simulate, slots, *models):

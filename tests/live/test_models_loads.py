@@ -10,7 +10,21 @@ import pytest
 from dialects import STREAMS, call_of, error_of
 from harness import PATIENCE, eventually
 from queueing import EMBEDDINGS, Calls, call_to, queue_statuses, user, whole
-from residents import ask, becomes, bodies, drift, line_of, loads, quickly, served, state_of, steps, told, unloads
+from residents import (  # noqa: F401
+    ask,
+    becomes,
+    bodies,
+    drift,
+    line_of,
+    loads,
+    quickly,
+    served,
+    simulate,
+    state_of,
+    steps,
+    told,
+    unloads,
+)
 
 MODEL = "llama3,load=150ms,prompt=0s,rate=0,tokens=3"
 SLOW = "slow,load=1s,prompt=0s,rate=0,tokens=3"
@@ -90,7 +104,7 @@ def test_one_load_at_a_time(serve, simulate):
             assert whole(client)
     assert most == 1
     done = loads(simulator)
-    asked = [r["at_ms"] for r in simulator.requests() if r["body"].startswith("{") and "prompt" not in r["body"]]
+    asked = [r["at_ms"] for r in simulator.requests("/api/generate") if "prompt" not in r["body"]]
     assert len(done) == len(asked) == 4
     for ended, began in zip(done, asked[1:]):
         assert began >= ended["at_ms"], "asked for while another load was out"

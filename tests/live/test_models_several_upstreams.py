@@ -8,7 +8,7 @@ import pytest
 from dialects import STREAMS, call_of
 from harness import PATIENCE, eventually, free_port
 from queueing import Calls, call_to, order, user, whole
-from residents import ask, becomes, bodies, full, loads, quickly, served, state_of, steps
+from residents import ask, becomes, bodies, full, loads, quickly, served, simulate, state_of, steps  # noqa: F401
 
 BOTH = "both,load=100ms,prompt=0s,rate=0,tokens=2"
 

@@ -7,13 +7,13 @@ import pytest
 
 from dialects import STREAMS, call_of, error_of
 from harness import PATIENCE, eventually
-from residents import ask, becomes, full, loads, quickly, served, state_of, steps, unloads
+from residents import ask, becomes, full, loads, quickly, served, simulate, state_of, steps, unloads  # noqa: F401
 
 MODEL = "llama3,load=0s,prompt=0s,rate=100,tokens=5"
 OTHER = "other,load=0s,prompt=0s,rate=0,tokens=3"
 SOON = {
     "timeouts": {"first_byte": "400ms", "idle": "400ms", "whole": "400ms"},
-    "unload": {"verify_within": "800ms", "retries": 2},
+    "unload": {"verify_within": "1s", "retries": 2},
 }
 
 
@@ -48,7 +48,7 @@ def test_an_unload_that_does_nothing_is_stuck_within_verify_within(simulate, ser
     gateway = serve(simulator, quickly(SOON))
     gateway.serves = None
     took = hang(gateway, simulator)
-    assert 0.4 + 0.75 < took < 0.4 + 0.8 + PATIENCE
+    assert 0.4 + 0.95 < took < 0.4 + 1 + PATIENCE
     assert steps(simulator).count(("unload", "llama3:latest")) == 3, "one, and two retries"
     assert gateway.status()["unloads"][0]["result"] == "stuck"
     assert gateway.metrics().value("model_state", model="llama3:latest", state="stuck") == 1

@@ -10,7 +10,17 @@ import pytest
 
 from harness import PATIENCE, eventually
 from queueing import Calls, order, user, whole
-from residents import loads, longest_passed, nothing_was_disturbed, quickly, served, state_of, steps
+from residents import (  # noqa: F401
+    loads,
+    longest_passed,
+    nothing_was_disturbed,
+    quickly,
+    served,
+    simulate,
+    state_of,
+    steps,
+    unloads,
+)
 
 MOST_PASSED = 8
 
@@ -24,9 +34,8 @@ def tight(simulate, serve):
     """tight() → (gateway, simulator): two models that do not fit together, `a` is loaded, one permit."""
 
     def start(vram="10GB", load="100ms", prompt="5ms", permits=1, **more):
-        holder = "holder,size=1GB,load=0s,prompt=1h"
         flags = ["--vram", "10GB", "--keep-requests", 2000]
-        simulator = simulate(*two_models(load, prompt), holder, flags=flags)
+        simulator = simulate(*two_models(load, prompt), flags=flags)
         upstream = {"max_concurrent": permits, **({"vram": vram} if vram else {})}
         gateway = serve(simulator, quickly({"upstream": upstream, "queue": {"max_waiting": 1000}}, more))
         gateway.serves = None
@@ -35,6 +44,13 @@ def tight(simulate, serve):
         return gateway, simulator
 
     return start
+
+
+def hold(calls, simulator):
+    """A call of `a` that has the permit, so that nothing is swapped before everybody is there."""
+    simulator.set_model("a", prompt_ms=3600_000)
+    calls.hold(model="a")
+    simulator.set_model("a", prompt_ms=5)
 
 
 def in_order(calls, simulator, *marks):
@@ -53,16 +69,16 @@ def some(name, count, first=0):
 def test_a_call_whose_model_is_ready_goes_before_one_that_would_force_a_load(tight):
     gateway, simulator = tight()
     with Calls(gateway) as calls:
-        calls.hold()
+        hold(calls, simulator)
         assert in_order(calls, simulator, "b0", "a0", "b1", "a1") == ["a0", "a1", "b0", "b1"]
-    assert [load["model"] for load in loads(simulator)] == ["holder:latest", "b:latest"]
+    assert [load["model"] for load in loads(simulator)] == ["b:latest"]
     nothing_was_disturbed(simulator)
 
 
 def test_one_that_was_passed_eight_times_has_its_turn(tight):
     gateway, simulator = tight()
     with Calls(gateway) as calls:
-        calls.hold()
+        hold(calls, simulator)
         marks = in_order(calls, simulator, "b0", *some("a", 12))
     assert marks == [*some("a", 8), "b0", *some("a", 4, 8)]
     nothing_was_disturbed(simulator)
@@ -71,7 +87,7 @@ def test_one_that_was_passed_eight_times_has_its_turn(tight):
 def test_after_a_swap_eight_of_the_new_model_go_before_the_next_swap(tight):
     gateway, simulator = tight()
     with Calls(gateway) as calls:
-        calls.hold()
+        hold(calls, simulator)
         # Those of `b` but the first come after all of `a`.
         marks = in_order(calls, simulator, "b0", *some("a", 12), *some("b", 11, 1))
     assert marks == [*some("a", 8), *some("b", 8), *some("a", 4, 8), *some("b", 4, 8)] or marks == [
@@ -126,7 +142,7 @@ def test_two_hundred_mixed_calls_over_two_models_that_do_not_fit_together(tight,
     arrivals = [f"{chance.choice('ab')}{n}" for n in range(200)]
     in_turn = sum(one[0] != next_one[0] for one, next_one in zip(arrivals, arrivals[1:]))
     with Calls(gateway) as calls:
-        calls.hold()
+        hold(calls, simulator)
         marks = in_order(calls, simulator, *arrivals)
     swaps = sum(one[0] != next_one[0] for one, next_one in zip(marks, marks[1:]))
     passed = longest_passed(arrivals, marks)
@@ -134,7 +150,11 @@ def test_two_hundred_mixed_calls_over_two_models_that_do_not_fit_together(tight,
     assert sorted(marks) == sorted(arrivals), "nobody starved"
     assert swaps * 3 <= in_turn and len(loads(simulator)) <= swaps + 3
     assert passed <= MOST_PASSED
-    nothing_was_disturbed(simulator)
+    assert all(load["beside"] == [] for load in loads(simulator, result=None)), "no load while a resident model ran"
+    if vram:
+        nothing_was_disturbed(simulator)
+    else:
+        assert len([one for one in unloads(simulator) if one["asked_while_busy"]]) <= 1, "but for their first meeting"
 
 
 def test_two_hundred_calls_of_clients_that_come_and_go_swap_seldom(tight):
