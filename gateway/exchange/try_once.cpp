@@ -105,7 +105,7 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
         // The upstream had closed an idle connection: the call was not begun there. Once more, on a
         // fresh one; the attempt is told all the same.
         live.tried(e.how, 0, "a kept connection had been closed; sent again on a new one");
-        live.tries(at.where.name, live.model());
+        live.tries(at.where.name, at.what != nullptr ? at.what->model : c.model);
     }
     live.unwatch();
     if (present) {

@@ -10,10 +10,12 @@ import time
 import pytest
 
 TAGS = {"models": [{"name": "llama3:latest", "model": "llama3:latest", "digest": "0" * 64, "size": 1}]}
+LOADED = {"models": [{"name": "llama3:latest", "model": "llama3:latest", "size": 1, "size_vram": 1}]}
 OWN = {
     b"/api/version": {"version": "0.33.0"},
     b"/api/tags": TAGS,
-    b"/api/ps": {"models": []},
+    b"/api/ps": LOADED,
+    b"/api/show": {"modelfile": "FROM /blobs/sha256-" + "0" * 64, "parameters": "", "capabilities": ["completion"]},
 }
 RESET, CLOSE, KEEP, HANG, STALL = "reset", "close", "keep", "hang", "stall"  # stall: reads nothing more
 
@@ -87,6 +89,9 @@ class Scripted:
         target = head.split(b" ")[1]
         if target in OWN:
             sock.sendall(whole(OWN[target]))
+            return True
+        if b"User-Agent: ollama-gateway" in head:  # a load or an unload of its own
+            sock.sendall(whole({"model": "llama3", "response": "", "done": True}))
             return True
         self.calls.append((number, head, body, time.monotonic()))
         answer, then = self.script[min(len(self.calls), len(self.script)) - 1]

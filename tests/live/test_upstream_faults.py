@@ -213,13 +213,15 @@ def test_an_error_that_ollama_swallows_on_v1_is_told(serve, simulate, kind):
     check_cut(kind, 502, gateway.post(*call_of(kind)), "truncated")
 
 
-def test_a_busy_upstream_is_still_busy_in_its_own_words(serve, simulate):
-    simulator = simulate("llama3,load=30s", flags=["--max-queue", 0])
+def test_a_call_that_finds_the_upstream_busy_is_put_back_and_served_when_it_is_not(serve, simulate):
+    simulator = simulate(PLAIN)
     gateway = serve(simulator)
-    gateway.serves = None
+    busy = "server busy, please try again.  maximum pending requests exceeded"
+    simulator.fault("status", count=2, status=503, text=busy)
     answer = gateway.post(*call_of("generate"))
-    assert answer.status == 503
-    assert json.loads(answer.body) == {"error": "server busy, please try again.  maximum pending requests exceeded"}
+    assert answer.status == 200 and answer.complete
+    outcomes = [part.split(";")[1] for part in answer.get("X-Gateway-Attempts").split(", ")]
+    assert outcomes == ["outcome=upstream_status", "outcome=upstream_status", "outcome=ok"]
 
 
 def test_calls_that_find_nobody_are_held_and_served_when_an_upstream_comes(serve, simulate):
