@@ -35,8 +35,12 @@ public:
     // The configuration was read (again): limits, rules, capacities.
     void configured();
     void site_is(place_id p, bool up);
-    // No more loads.
-    void close() { closing_ = true; }
+    // No more loads; nothing is waited for any more.
+    void close()
+    {
+        closing_ = true;
+        look_.clear();
+    }
 
     std::deque<site*>& sites() { return sites_; }
     const std::deque<site*>& sites() const { return sites_; }

@@ -206,7 +206,7 @@ void fleet::think()
     carry_out(todo);
     for (auto* a : {generations_, embeddings_})
         a->wake();
-    look_.set(next);
+    look_.set(closing_ ? instant::max() : next);
 }
 
 void fleet::carry_out(const std::vector<swaps::action>& todo)

@@ -58,7 +58,7 @@ def files(tmp_path_factory):
 def secure(files):
     """A simulator with that certificate."""
     cert, key = files
-    simulator = TlsSimulator.start(MODEL, flags=["--tls-cert", cert, "--tls-key", key])
+    simulator = TlsSimulator.start(MODEL, flags=["--tls-cert", cert, "--tls-key", key], there=False)
     simulator.cert = cert
     yield simulator
     simulator.stop()
@@ -159,7 +159,7 @@ def test_a_certificate_nobody_vouches_for_is_refused(secure, serve):
 
 def test_a_certificate_for_another_name_is_refused(serve, tmp_path):
     cert, key = certificate(tmp_path, "DNS:other.example")
-    simulator = Simulator.start(MODEL, flags=["--tls-cert", cert, "--tls-key", key])
+    simulator = Simulator.start(MODEL, flags=["--tls-cert", cert, "--tls-key", key], there=False)
     try:
         for host in ("127.0.0.1", "localhost"):
             gateway = serve(
