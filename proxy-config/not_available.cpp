@@ -22,7 +22,6 @@ constexpr std::array refusals{
     refusal{"models.*.keep_alive"},
     refusal{"models.*.pin_options"},
     refusal{"models.*.reuse_larger_context"},
-    refusal{"auth"},
     refusal{"jobs"},
 };
 
