@@ -27,11 +27,11 @@ const made_key stranger =
 
 struct given_rules {
     bool keys = true;
-    std::vector<std::string> exempt;
+    std::vector<std::string> exempt = {};
     std::string management = "local";
-    std::vector<std::string> hosts;
-    std::vector<std::string> origins;
-    std::vector<std::string> admins;
+    std::vector<std::string> hosts = {};
+    std::vector<std::string> origins = {};
+    std::vector<std::string> admins = {};
     bool jobs = false;
 };
 
@@ -67,7 +67,7 @@ struct asking {
     std::string path = "/api/chat";
     const made_key* key = nullptr;
     std::string peer = "127.0.0.1";
-    std::vector<field> fields;
+    std::vector<field> fields = {};
     std::string host = "localhost";
 };
 
@@ -213,7 +213,7 @@ TEST_CASE("who asks for a job asks for the scope of jobs, once there are jobs")
 TEST_CASE("what is exempt needs no key, and is told from what is not")
 {
     struct row {
-        std::vector<std::string> exempt;
+        std::vector<std::string> exempt = {};
         std::string method, path;
         bool open;
     };
@@ -260,9 +260,9 @@ TEST_CASE(
     const std::string pull = "/api/pull";
     const std::vector<field> tunnel{{"Cf-Ray", "1"}};
     // With keys: the scope decides, wherever it comes from.
-    for (const std::string& peer : {"127.0.0.1", "203.0.113.9", "unix"}) {
+    for (const char* peer : {"127.0.0.1", "203.0.113.9", "unix"}) {
         CAPTURE(peer);
-        for (const std::string& policy : {"local", "allow"}) {
+        for (const char* policy : {"local", "allow"}) {
             const auto rules = rules_for({.management = policy, .hosts = {"a.example"}});
             CHECK(ask({"POST", pull, &keeps, peer, tunnel}, rules).status == 200);
             CHECK(ask({"POST", pull, &talks, peer}, rules).status == 403);

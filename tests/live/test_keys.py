@@ -52,6 +52,11 @@ def shown(keys, credential):
     return (Key("nobody") if credential == "wrong" else keys[credential]).bearer()
 
 
+def refusal(answer):
+    """The status of an answer by which the gateway refuses a key. (Ollama has a 401 of its own, of /api/me.)"""
+    return answer.status if answer.get("WWW-Authenticate") else None
+
+
 def with_keys(serve, simulator, keys, config=None):
     return serve(simulator, config, keys=[key.line for key in keys.values()], key=keys["inference"].text)
 
@@ -76,9 +81,8 @@ def test_every_route_by_every_method_on_the_public_port(serve, simulate, keys, c
                 answer = client.request(method, path, b"{}" if method == "POST" else None, marked).finish()
                 if expected and not (answer.complete and answer.get("Connection") == "close" and client.closed()):
                     wrong.append((method, path, "not closed", answer.raw))
-            if (answer.status == expected) if expected else (answer.status not in (401, 403)):
-                continue
-            wrong.append((method, path, expected, answer.raw))
+            if refusal(answer) != expected:
+                wrong.append((method, path, expected, answer.raw))
         # It remembers the last 200.
         went_up = [{name.lower(): value for name, value in r["headers"]} for r in simulator.requests()]
         assert not [r for r in went_up if r.get("x-marked") in ("401", "403")]
@@ -100,9 +104,8 @@ def test_every_route_by_every_method_on_the_admin_port(serve, simulate, keys, cr
             expected = refused if changes and credential != "admin" else None
             headers = {"X-Forwarded-For": "192.0.2.7", **shown(keys, credential)}
             answer = gateway.admin(path, method, b"" if method == "POST" else None, headers)
-            if (answer.status == expected) if expected else (answer.status not in (401, 403)):
-                continue
-            wrong.append((method, path, expected, answer.raw))
+            if refusal(answer) != expected:
+                wrong.append((method, path, expected, answer.raw))
     assert not wrong, wrong[:10]
     assert gateway.status()["draining"] is False
     assert all(gateway.admin(path).status in (404, 405) for path in GENERATES + MANAGES + LOOKS)
@@ -296,7 +299,7 @@ def test_the_warning_of_a_tunnel_without_keys_goes_with_keys(serve, simulate):
     gateway = serve(simulate(MODEL))
     gateway.get("/api/tags", {"Cf-Ray": "1"})
     assert eventually(lambda: [w for w in gateway.status()["warnings"] if "without keys" in w])
-    assert eventually(lambda: [line for line in gateway.log(level="warn") if "without keys" in json.dumps(line)])
+    assert eventually(lambda: [line for line in gateway.log(level="warning") if "without keys" in json.dumps(line)])
     gateway.keys_file = gateway.config_file.with_name("keys")
     gateway.write_keys(key.line)
     gateway.config_file.write_text(json.dumps({**gateway.config, "auth": {"keys_file": str(gateway.keys_file)}}))
@@ -307,7 +310,7 @@ def test_the_warning_of_a_tunnel_without_keys_goes_with_keys(serve, simulate):
     other = serve(simulate(MODEL), keys=[key.line], key=key.text)
     assert other.get("/api/tags", {"Cf-Ray": "1"}).status == 200
     assert other.status()["warnings"] == []
-    assert not [line for line in other.log(level="warn")]
+    assert not [line for line in other.log(level="warning")]
 
 
 def test_a_keys_file_that_everybody_reads_or_that_is_empty_is_warned_about(serve, simulate):
