@@ -192,6 +192,9 @@ void whole_gateway::start()
         spawn(io_, "listener", l->run());
     spawn(io_, "admin listener", admin_->run());
     spawn(io_, "beat", beat());
+    if (rules_->keys_asked())
+        log::info("every request on the public port needs a key",
+                  {{"keys", rules_->keys.size()}, {"exempt", settings_->auth.exempt.size()}});
     for (const auto& w : warnings())
         log::warn(w);
     service_manager::ready();

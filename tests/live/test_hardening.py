@@ -41,6 +41,11 @@ def test_buffers_and_stacks_are_guarded(program):
     assert re.search(r"__(mem|str|sn|vsn|fd|read|poll)\w*_chk", symbols), "nothing is fortified"
 
 
+def test_keys_are_compared_in_constant_time():
+    """By the function that is made for it: a measurement would prove nothing on a machine that does other things."""
+    assert "CRYPTO_memcmp" in readelf("--dyn-syms", "ollama-gateway")
+
+
 def said_by(arguments, until, within=20):
     """Standard error of a gateway in a network of its own, until a line has `until` in it."""
     process = subprocess.Popen(
