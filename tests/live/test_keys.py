@@ -172,6 +172,14 @@ def test_a_refused_body_is_not_asked_for_and_what_follows_is_not_served(serve, s
         assert client.closed() and answer.rest == b""
 
 
+def test_each_request_of_a_connection_shows_its_own_key(serve, simulate, keys):
+    gateway = with_keys(serve, simulate(MODEL), keys)
+    with gateway.client() as client:
+        for credential, status in (("jobs", 200), ("inference", 200), ("none", 401)):
+            assert client.request("GET", "/api/tags", None, shown(keys, credential)).finish().status == status
+        assert client.closed()
+
+
 def test_a_browser_is_told_why_and_needs_no_key_to_ask_whether_it_may(serve, simulate, keys):
     gateway = with_keys(serve, simulate(MODEL), keys)
     origin = {"Origin": "http://localhost:3000"}
