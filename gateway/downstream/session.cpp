@@ -106,7 +106,9 @@ private:
     // An answer after which the connection cannot be trusted any more.
     void refuse(const fault& f, dialect d)
     {
-        refuse({f, {}}, d, endpoint::other, c_.peer_address());
+        constexpr auto methods = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+        refuse({f, f.code == fault_code::bad_method ? methods : ""}, d, endpoint::other,
+               c_.peer_address());
     }
 
     void refuse(const denial& no, dialect d, endpoint where, const std::string& client)
