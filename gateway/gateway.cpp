@@ -2,11 +2,13 @@
 
 #include "base/log.hpp"
 #include "call/model_name.hpp"
+#include "downstream/permission.hpp"
 #include "downstream/request_id.hpp"
 #include "service_manager.hpp"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 namespace gateway {
@@ -14,6 +16,9 @@ namespace gateway {
 using namespace std::chrono_literals;
 
 namespace {
+
+constexpr const char* tunnel_warning =
+    "calls come through a tunnel or proxy without keys: whoever reaches that may use the models";
 
 std::shared_ptr<const session_rules> rules_of(std::shared_ptr<const config> settings)
 {
@@ -31,6 +36,7 @@ std::shared_ptr<const session_rules> rules_of(std::shared_ptr<const config> sett
     std::array<char, 256> name{};
     if (::gethostname(name.data(), name.size() - 1) == 0 && name[0] != 0)
         rules->hosts.emplace_back(name.data());
+    rules->keys = key_ring(settings->auth.keys);
     rules->settings = std::move(settings);
     return rules;
 }
@@ -131,8 +137,13 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
         r.model_label = "other";
         r.how = outcome::refused;
         r.status = n.status;
+        counted_.refused(n.why);
         counted_.ended(r);
         log_ended(r);
+    };
+    admins_.refused = [](const refusal_note& n) {
+        log::warn("refused on the admin port",
+                  {{"id", n.id}, {"client", n.client}, {"status", n.status}, {"why", n.why}});
     };
     admins_.own = &admin_pages_;
     for (const auto& address : settings_->listen)
@@ -156,15 +167,20 @@ reload_outcome whole_gateway::reload()
         return outcome;
     }
     outcome.notes = keep_fixed(*settings_, read.value);
+    auto known = warnings();
     settings_ = std::make_shared<const config>(std::move(read.value));
     rules_ = rules_of(settings_);
     memory_.set_most(settings_->limits.memory);
     exchange_.set_messages(messages_of(*settings_));
     log::open(settings_->log.level, settings_->log.format);
     fleet_.configured();
-    log::info("the configuration was read again", {{"notes", outcome.notes.size()}});
+    log::info("the configuration was read again",
+              {{"notes", outcome.notes.size()}, {"keys", rules_->keys.size()}});
     for (const auto& n : outcome.notes)
         log::warn(n);
+    for (const auto& w : warnings())
+        if (std::find(known.begin(), known.end(), w) == known.end())
+            log::warn(w);
     return outcome;
 }
 
@@ -180,6 +196,9 @@ void whole_gateway::start()
         spawn(io_, "listener", l->run());
     spawn(io_, "admin listener", admin_->run());
     spawn(io_, "beat", beat());
+    if (rules_->keys_asked())
+        log::info("every request on the public port needs a key",
+                  {{"keys", rules_->keys.size()}, {"exempt", settings_->auth.exempt.size()}});
     for (const auto& w : warnings())
         log::warn(w);
     service_manager::ready();
@@ -196,17 +215,21 @@ std::vector<std::string> whole_gateway::addresses() const
 std::vector<std::string> whole_gateway::warnings() const
 {
     std::vector<std::string> all;
+    const auto& auth = settings_->auth;
+    bool open = open_to_all(*settings_);
     for (const auto& l : listeners_)
-        if (!l->local_only())
+        if (open && !l->local_only())
             all.push_back("listening on " + l->address() +
                           " without keys: whoever reaches it may use the models");
     if (!admin_->local_only())
         all.push_back("the admin port listens on " + admin_->address() +
                       ": whoever reaches it reads the status");
-    if (clients_.tunnel_seen)
-        all.push_back(
-            "calls come through a tunnel or proxy without keys: whoever reaches that may use"
-            " the models");
+    if (open && clients_.tunnel_seen)
+        all.push_back(tunnel_warning);
+    if (auth.keys_file && auth.keys.empty())
+        all.push_back(*auth.keys_file + " holds no key: nobody may call");
+    if (!auth.keys_note.empty())
+        all.push_back(auth.keys_note);
     return all;
 }
 
@@ -226,8 +249,8 @@ awaitable<void> whole_gateway::beat()
             counted_.loop_lag(std::max(duration{}, now - due));
             measured = now;
         }
-        if (clients_.tunnel_seen && !std::exchange(tunnel_told, true))
-            log::warn(warnings().back());
+        if (clients_.tunnel_seen && open_to_all(*settings_) && !std::exchange(tunnel_told, true))
+            log::warn(tunnel_warning);
         if (watchdog && now - fed >= *watchdog / 2) {
             service_manager::alive();
             fed = now;

@@ -1,7 +1,8 @@
 // Arguments, configuration, build, run, exit code.
 #include "base/log.hpp"
 #include "gateway.hpp"
-#include "proxy-config/config.hpp"
+#include "key_command.hpp"
+#include "proxy-config/keys_file.hpp"
 
 #include <openssl/ssl.h>
 #include <sys/resource.h>
@@ -78,6 +79,7 @@ parsed_config read_configuration(const arguments& a, std::string& file)
     flag("log.format", a.log_format, "--log-format");
     auto parsed = parse_config(text, overrides);
     parsed.mistakes.insert(parsed.mistakes.begin(), mistakes.begin(), mistakes.end());
+    read_keys_file(parsed.value.auth, parsed.mistakes);
     return parsed;
 }
 
@@ -204,10 +206,24 @@ int main(int argc, char** argv)
     auto* checking =
         app.add_subcommand("check", "show the effective configuration, or every mistake");
     add_config(*checking);
+    key_wishes wanted;
+    auto* keys = app.add_subcommand("key", "make keys for clients");
+    keys->require_subcommand(1);
+    auto* new_key =
+        keys->add_subcommand("new", "make one: told once, and its line for the keys file");
+    new_key->add_option("NAME", wanted.name, "whose it is")->required();
+    new_key->add_option("--scope", wanted.may, "some of inference,jobs,management,admin")
+        ->capture_default_str()
+        ->type_name("SCOPE,…");
+    new_key->add_option("--priority", wanted.priority, "background: yields to others")
+        ->capture_default_str()
+        ->type_name("WORD");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? clean : bad_usage;
     }
+    if (keys->parsed())
+        return make_new_key(wanted);
     return checking->parsed() ? check(a) : serve(a);
 }

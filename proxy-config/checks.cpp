@@ -133,9 +133,20 @@ std::string check_file_path(std::string_view text)
                                                                    : "";
 }
 
-std::string check_not_empty(std::string_view text)
+std::string check_exemption(std::string_view text)
 {
-    return text.empty() || has_control(text) ? "must not be empty" : "";
+    if (text == "information" || text == "generation" || text == "embedding" ||
+        text == "management") {
+        return {};
+    }
+    const auto star = text.find('*');
+    const bool good =
+        text.starts_with('/') && !has_control(text) && text.size() <= 1000 &&
+        text.find_first_of(" ?#") == std::string_view::npos &&
+        (star == std::string_view::npos || (star == text.size() - 1 && text[star - 1] == '/'));
+    return good ? ""
+                : "must be a path (\"/api/tags\", \"/v1/*\") or one of \"information\", "
+                  "\"generation\", \"embedding\", \"management\"";
 }
 
 std::string check_go_duration(std::string_view text)

@@ -2,6 +2,8 @@
 // shared; every call takes one when it begins. A duration of zero is "none". Pure.
 #pragma once
 
+#include "proxy-config/access_key.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -82,8 +84,11 @@ struct config {
         bool operator==(const client_settings&) const = default;
     };
     struct auth_settings {
-        std::optional<std::string> keys_file;
-        std::vector<std::string> exempt;
+        std::optional<std::string> keys_file;  // none: nobody needs a key
+        std::vector<std::string> exempt;       // paths ("/v1/*": all below) and kinds
+        // What stood in keys_file when it was read (keys_file.hpp); no setting of its own.
+        std::vector<access_key> keys;
+        std::string keys_note;  // what an operator should know of that file; empty: nothing
         bool operator==(const auth_settings&) const = default;
     };
     struct job_settings {

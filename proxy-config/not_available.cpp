@@ -13,7 +13,6 @@ struct refusal {
 };
 
 constexpr std::array refusals{
-    refusal{"auth"},
     refusal{"jobs"},
 };
 

@@ -203,7 +203,7 @@ std::vector<setting> settings_of(config& c)
             models(c.models),
             section("clients", settings_of(c.clients)),
             section("auth", {text("keys_file", c.auth.keys_file, check_file_path),
-                             list("exempt", c.auth.exempt, check_not_empty)}),
+                             list("exempt", c.auth.exempt, check_exemption)}),
             word("management", c.management, {"allow", "local", "deny"}),
             section("jobs", settings_of(c.jobs)),
             section("limits", settings_of(c.limits)),

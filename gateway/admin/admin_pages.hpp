@@ -39,6 +39,7 @@ public:
     };
     explicit admin_pages(surroundings s) : with_(std::move(s)) {}
 
+    // Who may change something was decided before (downstream/permission.hpp).
     awaitable<void> answer(const page_request& r, responder& to) override;
 
 private:

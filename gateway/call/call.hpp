@@ -34,6 +34,7 @@ public:
 struct call {
     std::string id;      // X-Request-Id
     std::string client;  // the fairness key (SPEC §5)
+    std::string key;     // the verified key's name, which owns jobs; empty: none was shown
     bool background = false;
 
     endpoint where = endpoint::other;

@@ -179,6 +179,7 @@ identity identify(const request_head& head, const peer& p, const std::vector<net
         who.client = "unix";
         who.trusted_peer = true;
         who.loopback = true;
+        who.unix_socket = true;
     } else if (parse_address(p.address, from)) {
         who.client = who.address = to_text(from);
         who.trusted_peer = any_contains(trusted, from);

@@ -1,8 +1,9 @@
-// Whose call it is, for fairness and for the log: what a trusted proxy says, else the peer (SPEC
-// §5). Pure.
+// Whose call it is, for fairness and for the log: a verified key's, else what a trusted proxy says,
+// else the peer's (SPEC §5). Pure.
 #pragma once
 
 #include "downstream/head.hpp"
+#include "proxy-config/access_key.hpp"
 
 #include <array>
 #include <cstdint>
@@ -38,6 +39,13 @@ struct identity {
     bool trusted_peer = false;  // the peer is a trusted proxy (or a unix socket)
     bool tunnelled = false;     // Cf-Ray, Forwarded or X-Forwarded-* stand in the head
     bool loopback = false;      // the peer is loopback or a unix socket
+    bool unix_socket = false;   // it is a unix socket
+
+    // Of the key that the request showed, once it is verified (permission.hpp): its name, which is
+    // `client` too and owns the jobs; empty without one.
+    std::string key;
+    scopes may;               // what it allows; nothing without one
+    bool background = false;  // its calls yield to others
 };
 
 // `identity_headers` first, then Cf-Connecting-Ip, then the rightmost untrusted X-Forwarded-For:

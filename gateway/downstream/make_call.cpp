@@ -54,7 +54,8 @@ call begin_call(const request_head& head, const classified& how, const identity&
     call c;
     c.id = std::move(id);
     c.client = who.client;
-    c.background = iequals(head.get("X-Gateway-Priority"), "background");
+    c.key = who.key;
+    c.background = who.background || iequals(head.get("X-Gateway-Priority"), "background");
     c.no_fallback = trim(head.get("X-Gateway-No-Fallback")) == "1";
     c.upstream = head.get("X-Gateway-Upstream");
     c.where = how.where;

@@ -8,6 +8,7 @@
 #include "downstream/forwarding.hpp"
 #include "downstream/intake.hpp"
 #include "downstream/make_call.hpp"
+#include "downstream/permission.hpp"
 #include "downstream/request_id.hpp"
 
 namespace gateway {
@@ -55,6 +56,8 @@ private:
     awaitable<bool> next_head()
     {
         const auto& limits = settings().limits;
+        head_ = {};
+        cors_fields_.clear();
         std::size_t looked = 0;
         bool begun = false;
         auto patience = first_ ? limits.header_timeout : limits.client_keepalive;
@@ -101,13 +104,23 @@ private:
     }
 
     // An answer after which the connection cannot be trusted any more.
-    void refuse(const fault& f, dialect d, endpoint where = endpoint::other)
+    void refuse(const fault& f, dialect d)
     {
+        constexpr auto methods = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+        refuse({f, f.code == fault_code::bad_method ? methods : ""}, d, endpoint::other,
+               c_.peer_address());
+    }
+
+    void refuse(const denial& no, dialect d, endpoint where, const std::string& client)
+    {
+        const fault& f = no.why;
         responder::manners m;
+        m.http_1_0 = head_.http_1_0;
         m.keep_alive = false;
+        m.head_only = head_.method == "HEAD";
         m.id = random_id();
-        m.extra_fields = cors_fields_;
-        note({m.id, c_.peer_address(), where, http_status(f.code, d), word(f.code)});
+        m.extra_fields = cors_fields_ + no.fields;
+        note({m.id, client, where, http_status(f.code, d), word(f.code)});
         responder to(c_, std::move(m));
         to.fail(f, d);
     }
@@ -122,7 +135,6 @@ private:
     awaitable<bool> one_request()
     {
         ++host_.served;
-        cors_fields_.clear();
         auto how = classify(head_.method, head_.path);
         auto who = identify(head_, {c_.peer_address(), c_.unix_socket()}, rules_->trusted,
                             settings().clients.identity_headers);
@@ -138,7 +150,7 @@ private:
             co_return keep && !body_comes;
         }
         if (refused) {
-            refuse(*refused, how.words, how.where);
+            refuse(*refused, how.words, how.where, who.client);
             co_return false;
         }
         bool held = how.what == kind::generation || how.what == kind::embedding;
@@ -153,12 +165,12 @@ private:
         co_return co_await streamed_call(std::move(c), keep);
     }
 
-    // The gate: whose request may not go further at all.
-    std::optional<fault> gate(const classified& how, const identity& who)
+    // The gate: whose request may not go further at all. Gives `who` the key that it shows.
+    std::optional<denial> gate(const classified& how, identity& who)
     {
         const auto& s = settings();
         auto no = [](fault_code code, std::string why) {
-            return fault{code, std::move(why), whose::client, retry::no, 0};
+            return denial{{code, std::move(why), whose::client, retry::no, 0}, {}};
         };
         if (who.tunnelled)
             host_.tunnel_seen = true;
@@ -177,13 +189,9 @@ private:
         if (came_back(head_, host_.via))
             return no(fault_code::loop,
                       "the request has come back: the upstream is this gateway itself");
-        if (how.what == kind::management && host_.calls != nullptr &&
-            !may_manage(s.management, who, s.hosts.empty(), rules_->admins))
-            return no(fault_code::forbidden,
-                      "`management` is \"" + s.management +
-                          "\": models are managed from the gateway's own machine"
-                          " or from an address in `clients.admins`");
-        return std::nullopt;
+        auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+        return host_.calls == nullptr ? admit_operator(head_, who, *rules_, now)
+                                      : admit(head_, how, who, *rules_, now);
     }
 
     awaitable<bool> page(const identity& who, std::string id, bool keep)

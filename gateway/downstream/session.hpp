@@ -7,8 +7,8 @@
 #include "base/memory_budget.hpp"
 #include "call/sink.hpp"
 #include "downstream/connection.hpp"
-#include "downstream/identity.hpp"
 #include "downstream/pages.hpp"
+#include "downstream/session_rules.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -18,14 +18,6 @@
 #include <vector>
 
 namespace gateway {
-
-// What a configuration means for sessions, worked out once per snapshot.
-struct session_rules {
-    std::shared_ptr<const config> settings;
-    std::vector<network> trusted;
-    std::vector<network> admins;
-    std::vector<std::string> hosts;  // the configured ones and this machine's own name
-};
 
 struct refusal_note {
     std::string id;

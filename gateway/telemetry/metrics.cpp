@@ -33,6 +33,8 @@ struct metrics::state {
         "requests_total", "Calls by their end; `model` is a name the upstream lists, or other.");
     prometheus::Family<prometheus::Counter>& rejected =
         counter("queue_rejected_total", "Calls refused by the queue.");
+    prometheus::Family<prometheus::Counter>& refused =
+        counter("refused_total", "Requests refused before they became calls, by the error's code.");
     prometheus::Family<prometheus::Counter>& tokens =
         counter("tokens_total", "Tokens as the upstream counted them.");
     prometheus::Family<prometheus::Counter>& disconnects =
@@ -90,6 +92,8 @@ struct metrics::state {
             reloads.Add({{"result", result}});
         for (auto reason : {"queue_full", "queue_timeout", "no_upstream", "draining"})
             rejected.Add({{"reason", reason}});
+        for (auto reason : {"unauthorized", "forbidden", "bad_request"})
+            refused.Add({{"reason", reason}});
         for (auto p : {phase::waiting, phase::loading_model, phase::starting, phase::processing, phase::streaming,
                        phase::answering})
             disconnects.Add({{"phase", word(p)}});
@@ -159,6 +163,11 @@ void metrics::ended(const call_record& r)
 void metrics::chunk_gap(duration d)
 {
     state_->gaps.Observe(seconds(d));
+}
+
+void metrics::refused(std::string_view reason)
+{
+    state_->refused.Add({{"reason", std::string(reason)}}).Increment();
 }
 
 void metrics::rejected(std::string_view reason)

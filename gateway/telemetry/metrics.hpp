@@ -33,6 +33,7 @@ public:
     void ended(const call_record& r);
     void chunk_gap(duration d);
     void rejected(std::string_view reason);
+    void refused(std::string_view reason);  // before it became a call
     void client_gone(phase in, duration until_upstream_closed, bool had_upstream);
     void timed_out(std::string_view phase);
     void unloaded(std::string_view reason, std::string_view result, duration took);

@@ -174,12 +174,16 @@ def merged(base, over):
 
 class Gateway(Process, Speaks):
     """An ollama-gateway with a configuration of its own. `expected` takes patterns of log lines of level error
-    that the test brings about; without one every such line fails it."""
+    that the test brings about; without one every such line fails it. `key` is shown by every call() that has no
+    Authorization of its own."""
 
     @classmethod
-    def start(cls, upstream, config=None, arguments=(), environment=None, port=None, warm=True):
+    def start(
+        cls, upstream, config=None, arguments=(), environment=None, port=None, warm=True, keys=None, key=None
+    ):
         """upstream: a Simulator, a URL, several of them as {name: Simulator or URL}, or None when the
-        configuration names them. Waits for /healthz, then takes the base of descriptors after one request."""
+        configuration names them. Waits for /healthz, then takes the base of descriptors after one request. keys: the
+        lines of a keys file; key: one of its keys."""
         if not isinstance(upstream, dict):
             upstream = {"local": upstream} if upstream else {}
         urls = {name: getattr(one, "url", one) for name, one in upstream.items()}
@@ -200,7 +204,7 @@ class Gateway(Process, Speaks):
             for one in whole.get("upstreams", []):
                 one.update(given or {})
                 one.update(named.get(one["name"], {}))
-            return cls(chosen, admin, whole, arguments, environment)
+            return cls(chosen, admin, whole, arguments, environment, keys, key)
 
         gateway = _started(make, lambda g: g._healthy())
         there = {name for one in upstream.values() for name in getattr(one, "there", ())}
@@ -213,9 +217,14 @@ class Gateway(Process, Speaks):
         gateway.base = gateway._rested()
         return gateway
 
-    def __init__(self, port, admin_port, config, arguments, environment):
-        self.port, self.admin_port, self.config = port, admin_port, config
+    def __init__(self, port, admin_port, config, arguments, environment, keys=None, key=None):
+        self.port, self.admin_port, self.key = port, admin_port, key
         self._directory = tempfile.TemporaryDirectory(prefix="ollama-gateway-")
+        if keys is not None:
+            self.keys_file = Path(self._directory.name) / "keys"
+            self.write_keys(*keys)
+            config = merged(config, {"auth": {"keys_file": str(self.keys_file)}})
+        self.config = config
         self.config_file = Path(self._directory.name) / "gateway.json"
         self.config_file.write_text(json.dumps(config, indent=2))
         self.expected = []
@@ -228,7 +237,15 @@ class Gateway(Process, Speaks):
         super().discard()
         self._directory.cleanup()
 
+    def write_keys(self, *lines):
+        self.keys_file.touch(mode=0o600)
+        self.keys_file.write_text("".join(f"{line}\n" for line in lines))
+
     # --- asking ---
+
+    def call(self, method, target, body=None, headers=(), **more):
+        own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return super().call(method, target, body, {**own, **dict(headers)}, **more)
 
     def _healthy(self):
         try:
@@ -236,9 +253,9 @@ class Gateway(Process, Speaks):
         except OSError:
             return False
 
-    def admin(self, target, method="GET", body=None):
+    def admin(self, target, method="GET", body=None, headers=()):
         with Client(self.host, self.admin_port) as client:
-            return client.request(method, target, body, {"Connection": "close"}).finish()
+            return client.request(method, target, body, {"Connection": "close", **dict(headers)}).finish()
 
     def metrics(self):
         answer = self.admin("/metrics")

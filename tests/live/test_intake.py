@@ -275,6 +275,14 @@ def test_out_of_descriptors_it_stops_accepting_not_working(serve, simulate):
     assert not gateway.log("upstream down")
 
 
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "get"])
+def test_a_method_that_is_none_is_told_which_are(pair, method):
+    gateway, _ = pair
+    answer, closed = raw(gateway, f"{method} / HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), method)
+    assert answer.status == 405 and closed
+    assert answer.get("Allow") == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
 # --- connections ---
 
 

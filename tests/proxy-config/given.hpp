@@ -13,8 +13,8 @@
 
 namespace given {
 
-// The folder proxy-config of the source tree. Not from __FILE__: ccache hands that in relative to the
-// directory of the build, and the tests run in another.
+// The folder proxy-config of the source tree. Not from __FILE__: ccache hands that in relative to
+// the directory of the build, and the tests run in another.
 inline std::filesystem::path folder()
 {
     return std::filesystem::path(GATEWAY_SOURCE_DIR) / "proxy-config";

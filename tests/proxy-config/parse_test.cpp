@@ -256,8 +256,6 @@ TEST_CASE("what this version cannot do is refused, unless it is asked to do noth
              {R"({"models": {"m": {"pin_options": false}}})", "models.m.pin_options"},
              {R"({"models": {"m": {"reuse_larger_context": true}}})",
               "models.m.reuse_larger_context"},
-             {R"({"auth": {"keys_file": "keys"}})", "auth.keys_file"},
-             {R"({"auth": {"exempt": ["x"]}})", "auth.exempt"},
              {R"({"jobs": {"database": "jobs.db"}})", "jobs.database"},
              {R"({"jobs": {"retention": "30d"}})", "jobs.retention"},
              {R"({"jobs": {"retention": null}})", "jobs.retention"},
@@ -271,8 +269,7 @@ TEST_CASE("what this version cannot do is refused, unless it is asked to do noth
     CHECK(mistakes_in(
               R"({"upstreams": [{"url": "http://a", "vram": null}], "jobs": {"database": null},
                           "models": {"m": {"fallbacks": [], "keep_alive": null}},
-                          "unload": {"stuck_file": null},
-                          "auth": {"keys_file": null, "exempt": []}})")
+                          "unload": {"stuck_file": null}})")
               .empty());
 }
 
