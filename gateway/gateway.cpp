@@ -112,8 +112,9 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
       clients_(io, memory_),
       admins_(io, memory_),
       queue_pages_({exchange_, fleet_, generations_, embeddings_, draining_}),
-      admin_pages_({exchange_, fleet_, generations_, embeddings_, counted_, queue_pages_, clients_, admins_, memory_, draining_,
-                    started_, [this] { return settings_; }, [this] { return warnings(); }, [this] { return reload(); },
+      admin_pages_({exchange_, fleet_, generations_, embeddings_, counted_, queue_pages_, clients_,
+                    admins_, memory_, draining_, started_, [this] { return settings_; },
+                    [this] { return warnings(); }, [this] { return reload(); },
                     [this] { drain(); }}),
       beat_now_(io)
 {

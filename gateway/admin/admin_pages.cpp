@@ -41,9 +41,8 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
         to.whole(200, "text/plain; charset=utf-8", "ok\n");
     } else if (path == "/readyz") {
         const auto& all = with_.upstreams.sites();
-        bool up = std::any_of(all.begin(), all.end(), [](const auto* s) {
-            return s->health.up() && s->health.probed();
-        });
+        bool up = std::any_of(all.begin(), all.end(),
+                              [](const auto* s) { return s->health.up() && s->health.probed(); });
         bool ready = up && !with_.draining;
         to.whole(ready ? 200 : 503, "text/plain; charset=utf-8",
                  ready            ? "ready\n"

@@ -2,8 +2,8 @@
 // things, counted from the live objects.
 #pragma once
 
-#include "base/clock.hpp"
 #include "admission/admission.hpp"
+#include "base/clock.hpp"
 #include "models/fleet.hpp"
 
 #include <string>

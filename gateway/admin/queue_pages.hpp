@@ -20,9 +20,7 @@ public:
         const bool& draining;
     };
     explicit queue_pages(surroundings s)
-        : calls_(s.calls),
-          rooms_{s.upstreams, s.generations, s.embeddings},
-          draining_(s.draining)
+        : calls_(s.calls), rooms_{s.upstreams, s.generations, s.embeddings}, draining_(s.draining)
     {
     }
 

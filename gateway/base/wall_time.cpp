@@ -45,11 +45,12 @@ std::string rfc3339_micros(wall_clock::time_point t)
 
 std::optional<double> parse_rfc3339(std::string_view text)
 {
-    if (text.size() < 20 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != 't') ||
-        text[13] != ':' || text[16] != ':')
+    if (text.size() < 20 || text[4] != '-' || text[7] != '-' ||
+        (text[10] != 'T' && text[10] != 't') || text[13] != ':' || text[16] != ':')
         return std::nullopt;
     const int year = number(text, 0, 4), month = number(text, 5, 2), day = number(text, 8, 2);
-    const int hour = number(text, 11, 2), minute = number(text, 14, 2), second = number(text, 17, 2);
+    const int hour = number(text, 11, 2), minute = number(text, 14, 2),
+              second = number(text, 17, 2);
     if (year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
         minute < 0 || minute > 59 || second < 0 || second > 60)
         return std::nullopt;
@@ -65,8 +66,8 @@ std::optional<double> parse_rfc3339(std::string_view text)
     int offset = 0;
     if (text[at] == '+' || text[at] == '-') {
         const int hours = number(text, at + 1, 2), minutes = number(text, at + 4, 2);
-        if (text.size() != at + 6 || text[at + 3] != ':' || hours < 0 || hours > 23 || minutes < 0 ||
-            minutes > 59)
+        if (text.size() != at + 6 || text[at + 3] != ':' || hours < 0 || hours > 23 ||
+            minutes < 0 || minutes > 59)
             return std::nullopt;
         offset = (hours * 60 + minutes) * 60 * (text[at] == '-' ? -1 : 1);
     } else if (text.size() != at + 1 || (text[at] != 'Z' && text[at] != 'z')) {

@@ -16,12 +16,12 @@ namespace gateway {
 // How a try ended, as far as what follows depends on it.
 struct try_end {
     outcome how = outcome::ok;
-    int status = 0;               // upstream_status
-    bool busy = false;            // Ollama's "server busy": nothing was done
-    bool unsupported = false;     // "… does not support …"
-    bool model_bytes = false;     // the client has had a byte of the model's
-    bool own_limit = false;       // timeouts.total: the call's own time is over
-    bool ours = false;            // the client left, an operator cancelled it, the gateway stops
+    int status = 0;            // upstream_status
+    bool busy = false;         // Ollama's "server busy": nothing was done
+    bool unsupported = false;  // "… does not support …"
+    bool model_bytes = false;  // the client has had a byte of the model's
+    bool own_limit = false;    // timeouts.total: the call's own time is over
+    bool ours = false;         // the client left, an operator cancelled it, the gateway stops
 };
 
 class attempts {

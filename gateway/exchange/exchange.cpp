@@ -40,15 +40,14 @@ awaitable<void> exchange::serve(call& c, sink& to)
     route_facts facts;
     facts.what = c.what;
     facts.cloud = is_cloud(c.facts.model);
-    bool wants = c.what == kind::generation || c.what == kind::embedding ||
-                 c.what == kind::load || c.what == kind::unload;
+    bool wants = c.what == kind::generation || c.what == kind::embedding || c.what == kind::load ||
+                 c.what == kind::unload;
     if (wants && !facts.cloud) {
         auto found = co_await fleet_.find(c.model);
         live.labelled(found.listed == catalogue::listed::yes);
         facts.cloud = found.remote;
         // What has fallbacks is not lost when no upstream has it.
-        facts.known_not =
-            found.listed == catalogue::listed::no && fallbacks_of(c).empty();
+        facts.known_not = found.listed == catalogue::listed::no && fallbacks_of(c).empty();
         if (ended(live))
             co_return;
     } else if (!c.model.empty()) {
@@ -76,8 +75,8 @@ bool exchange::ended(live_call& live)
 
 // --- what needs no permit ---
 
-// Where it goes: management to the upstream it names, or the first of the configuration; the rest to
-// one that has its model, or to the first that is up.
+// Where it goes: management to the upstream it names, or the first of the configuration; the rest
+// to one that has its model, or to the first that is up.
 site& exchange::straight_to(const call& c) const
 {
     if (c.what == kind::management) {
@@ -129,8 +128,8 @@ std::vector<std::string> exchange::fallbacks_of(const call& c) const
     return own != nullptr ? own->fallbacks : std::vector<std::string>{};
 }
 
-// Makes `t` the model whose turn it is, or one of those after it: what has no chance is recorded and
-// passed over. False when none is left; `last` says why.
+// Makes `t` the model whose turn it is, or one of those after it: what has no chance is recorded
+// and passed over. False when none is left; `last` says why.
 awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, ending& last)
 {
     auto& c = live.what();
@@ -357,8 +356,7 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
         bool held = e.unsent && left == 0 && live.may_still_be_held() && !draining_;
         if (held && !live.ending().requested()) {
             live.tried(e.how, 0, e.why.message);
-            live.holds([this] { return !fleet_.any_up(); },
-                       live.settings().queue.hold_upstream);
+            live.holds([this] { return !fleet_.any_up(); }, live.settings().queue.hold_upstream);
             p.put_back();
             co_return true;
         }

@@ -5,9 +5,9 @@
 #include "admission/admission.hpp"
 #include "call/body_edit.hpp"
 #include "call/sink.hpp"
+#include "exchange/attempts.hpp"
 #include "exchange/call_book.hpp"
 #include "exchange/route.hpp"
-#include "exchange/attempts.hpp"
 #include "models/fleet.hpp"
 #include "stream/frames.hpp"
 #include "telemetry/metrics.hpp"
@@ -49,7 +49,7 @@ private:
         bool unsent = false;  // nothing of the call has reached the upstream
         // The upstream's error was kept from the client: something may follow it.
         bool withheld = false;
-        std::string body;  // then
+        std::string body;        // then
         bool own_limit = false;  // timeouts.total
     };
     // What is tried: a model, under the name it is asked for, with what must be changed in the body

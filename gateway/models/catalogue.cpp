@@ -60,8 +60,8 @@ awaitable<void> catalogue::learn(std::string model)
     auto answer = co_await ask(with_.io, with_.pool, "POST", "/api/show",
                                "{\"model\":" + json_quote(found->second.name) + "}",
                                with_.settings()->reconcile.timeout, &with_.closing);
-    // An answer that is none of Ollama's is an answer too: it is not asked for at each call. One that
-    // does not come is.
+    // An answer that is none of Ollama's is an answer too: it is not asked for at each call. One
+    // that does not come is.
     if (!answer || answer->status >= 500)
         co_return;
     auto told = answer->status == 200 ? parse_show(answer->body) : std::nullopt;

@@ -1,5 +1,5 @@
-// Which models an upstream has: /api/tags as it last said, and what /api/show tells of those that are
-// called, asked once per content.
+// Which models an upstream has: /api/tags as it last said, and what /api/show tells of those that
+// are called, asked once per content.
 #pragma once
 
 #include "async/event.hpp"
@@ -38,8 +38,8 @@ public:
     explicit catalogue(surroundings s) : with_(s) {}
 
     enum class listed : std::uint8_t { yes, no, unknown };
-    // Does the upstream have this model (canonical name)? Asks again when it did not, at most once a
-    // second. After a yes its facts have been asked for.
+    // Does the upstream have this model (canonical name)? Asks again when it did not, at most once
+    // a second. After a yes its facts have been asked for.
     awaitable<listed> find(std::string model);
     // As far as is known, without asking.
     bool lists(std::string_view model) const { return tags_.find(model) != tags_.end(); }

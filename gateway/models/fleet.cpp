@@ -238,8 +238,7 @@ std::uint64_t fleet::need(place_id p, const lane_key& lane, std::string_view as)
     const auto* facts = s.names.facts(name);
     auto file = s.names.file_size(name);
     auto context = load_options::read(lane.options.substr(0, lane.options.find('\x1f'))).num_ctx();
-    return facts != nullptr ? estimated_vram(*facts, file, context.value_or(4096), 1)
-                            : file;
+    return facts != nullptr ? estimated_vram(*facts, file, context.value_or(4096), 1) : file;
 }
 
 bool fleet::too_big(const lane_key& lane, std::string_view as) const
@@ -250,8 +249,8 @@ bool fleet::too_big(const lane_key& lane, std::string_view as) const
             continue;
         const auto& budget = settings->upstreams[s->place].vram;
         // Only what was measured, or a file that cannot fit: an estimate refuses nobody.
-        auto least = std::max(s->loaded.book().measured(lane.model, lane.options),
-                              s->names.file_size(as));
+        auto least =
+            std::max(s->loaded.book().measured(lane.model, lane.options), s->names.file_size(as));
         if (!budget || least <= *budget)
             return false;
     }

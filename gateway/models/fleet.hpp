@@ -1,6 +1,6 @@
-// All upstreams together: which of them has a model, which of them would take a call now (the doors of
-// the turnstiles), and what is loaded and unloaded next, for whom. swaps.hpp decides; here the facts are
-// gathered and the decisions given to the upstreams' own rooms.
+// All upstreams together: which of them has a model, which of them would take a call now (the doors
+// of the turnstiles), and what is loaded and unloaded next, for whom. swaps.hpp decides; here the
+// facts are gathered and the decisions given to the upstreams' own rooms.
 #pragma once
 
 #include "async/alarm.hpp"
@@ -56,9 +56,9 @@ public:
 
     struct found {
         catalogue::listed listed = catalogue::listed::unknown;  // yes: by at least one
-        place_set missing = 0;  // places known not to have it
-        std::string runner;     // the name to ask everything else by
-        bool remote = false;    // it runs on another host, and takes nothing here
+        place_set missing = 0;                                  // places known not to have it
+        std::string runner;   // the name to ask everything else by
+        bool remote = false;  // it runs on another host, and takes nothing here
     };
     // Where is this model (canonical name)? Asks those upstreams that did not list it, and for its
     // facts those that do.

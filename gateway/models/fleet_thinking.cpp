@@ -39,8 +39,7 @@ std::size_t fleet::out(place_id p, const std::string& runner) const
 {
     const auto* e = sites_[p]->loaded.book().find(runner);
     // A permit is given a moment before its call is out, and given back a moment after.
-    auto permits =
-        generations_->view().running(p, runner) + embeddings_->view().running(p, runner);
+    auto permits = generations_->view().running(p, runner) + embeddings_->view().running(p, runner);
     return std::max(permits, e != nullptr ? e->out : 0);
 }
 
@@ -55,11 +54,10 @@ std::vector<swaps::candidate> fleet::candidates(instant now)
         for (const auto& l : a->view().lanes())
             all.push_back({l, a});
     // Each turnstile's lanes stand in their order; of two turnstiles whoever came first.
-    auto middle = std::find_if(all.begin(), all.end(),
-                               [&](const seen& s) { return s.at == embeddings_; });
-    std::inplace_merge(all.begin(), middle, all.end(), [](const seen& a, const seen& b) {
-        return a.lane.oldest < b.lane.oldest;
-    });
+    auto middle =
+        std::find_if(all.begin(), all.end(), [&](const seen& s) { return s.at == embeddings_; });
+    std::inplace_merge(all.begin(), middle, all.end(),
+                       [](const seen& a, const seen& b) { return a.lane.oldest < b.lane.oldest; });
     duration loading{};
     for (const auto* s : sites_)
         loading += s->loaded.loading_time(now);

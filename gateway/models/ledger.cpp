@@ -208,8 +208,8 @@ bool ledger::serves(const entry& e, const std::string& options, bool reuse, inst
         // Loaded by somebody else: the wish for nothing is taken for the same as theirs, and one
         // for just the context it has.
         auto wish = load_options::read(options);
-        return options.empty() || (wish.without_num_ctx().empty() && e.context != 0 &&
-                                   wish.num_ctx() == e.context);
+        return options.empty() ||
+               (wish.without_num_ctx().empty() && e.context != 0 && wish.num_ctx() == e.context);
     }
     if (e.options == options)
         return true;

@@ -2,8 +2,8 @@
 // unloads, and corrected by listings of /api/ps (SPEC §7). *Loaded* never means *running*, and no
 // answer never means *gone*. Pure: time is an argument.
 //
-// Models are known by the name of their runner: Ollama keeps one runner per blob, so aliases are one
-// entry (fleet.hpp says which name stands for them).
+// Models are known by the name of their runner: Ollama keeps one runner per blob, so aliases are
+// one entry (fleet.hpp says which name stands for them).
 #pragma once
 
 #include "base/clock.hpp"
@@ -27,21 +27,21 @@ class ledger {
 public:
     struct entry {
         model_state at = model_state::absent;
-        std::string options;   // what its runner was loaded with (lane_key::options)
-        bool foreign = false;  // loaded by somebody else: its options are not known
-        bool sure = true;      // no: the upstream was away meanwhile, it may have gone
-        std::uint64_t size_vram = 0;  // bytes, as /api/ps last said
-        std::uint64_t context = 0;    // num_ctx it really has, likewise
-        std::string expires_at;       // likewise, as text
+        std::string options;             // what its runner was loaded with (lane_key::options)
+        bool foreign = false;            // loaded by somebody else: its options are not known
+        bool sure = true;                // no: the upstream was away meanwhile, it may have gone
+        std::uint64_t size_vram = 0;     // bytes, as /api/ps last said
+        std::uint64_t context = 0;       // num_ctx it really has, likewise
+        std::string expires_at;          // likewise, as text
         std::optional<instant> expires;  // known since its last call ended; only while idle
         instant changed{};               // when its state last changed here
         instant last_used{};
         std::size_t out = 0;    // calls of it at the upstream
         std::size_t calls = 0;  // calls of it that went out since it was loaded
         std::optional<duration> last_load;
-        instant loaded_at{};  // by a load of the gateway's own
-        instant unloading_until{};  // a call asked for it (keep_alive 0): if it is still there then,
-                                    // somebody has taken it back
+        instant loaded_at{};        // by a load of the gateway's own
+        instant unloading_until{};  // a call asked for it (keep_alive 0): if it is still there
+                                    // then, somebody has taken it back
     };
 
     // --- what the gateway does ---
@@ -65,9 +65,9 @@ public:
     // --- what the upstream says ---
 
     struct drift {
-        unsigned appeared = 0;  // loaded by somebody else
-        unsigned vanished = 0;  // gone before its time
-        unsigned reloaded = 0;  // by somebody else, with other options
+        unsigned appeared = 0;          // loaded by somebody else
+        unsigned vanished = 0;          // gone before its time
+        unsigned reloaded = 0;          // by somebody else, with other options
         std::vector<std::string> gone;  // those that vanished
     };
     // A listing of /api/ps that was asked for at `asked` and came at `now`; its names are runners'
@@ -99,8 +99,8 @@ public:
     void forget_absent(Keep keep)
     {
         std::erase_if(all_, [&](const auto& e) {
-            return e.second.at == model_state::absent && e.second.out == 0 &&
-                   !e.second.last_load && !keep(e.first);
+            return e.second.at == model_state::absent && e.second.out == 0 && !e.second.last_load &&
+                   !keep(e.first);
         });
     }
 

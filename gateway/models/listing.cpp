@@ -77,8 +77,8 @@ std::optional<std::vector<listed_model>> parse_tags(std::string_view text)
     for (const auto& m : all) {
         if (!m.is_object() || name_of(m).empty())
             return std::nullopt;
-        listed.push_back({name_of(m), canonical_model(name_of(m)), text_of(m, "digest"),
-                          number_of(m, "size")});
+        listed.push_back(
+            {name_of(m), canonical_model(name_of(m)), text_of(m, "digest"), number_of(m, "size")});
     }
     return listed;
 }

@@ -18,7 +18,7 @@ struct loaded_model {
     std::uint64_t size_vram = 0;
     std::string expires_at;
     std::optional<duration> expires_in;  // from now; filled in by whoever has a clock
-    std::uint64_t context_length = 0;  // of its runner; 0: not told (before v0.10.0)
+    std::uint64_t context_length = 0;    // of its runner; 0: not told (before v0.10.0)
 };
 
 struct listed_model {

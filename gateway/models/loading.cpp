@@ -1,5 +1,5 @@
-// Loads of the gateway's own (SPEC §7): no client's leaving kills one, and no handler is left behind in
-// Ollama (ollama.md §3.3, §3.5).
+// Loads of the gateway's own (SPEC §7): no client's leaving kills one, and no handler is left
+// behind in Ollama (ollama.md §3.3, §3.5).
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "call/load_options.hpp"
@@ -98,9 +98,9 @@ awaitable<void> models::carry_load(wish w)
     if (limit != duration{})
         look();
     auto body = load_request(w);
-    auto answer = co_await ask(with_.io, with_.pool, "POST",
-                               w.embedding ? "/api/embed" : "/api/generate", body, duration::max(),
-                               &work);
+    auto answer =
+        co_await ask(with_.io, with_.pool, "POST", w.embedding ? "/api/embed" : "/api/generate",
+                     body, duration::max(), &work);
     clock.clear();
     auto now = steady::now();
     auto took = now - *loading_since_;
@@ -114,8 +114,8 @@ awaitable<void> models::carry_load(wish w)
     log::write(ok ? log::level::info : log::level::warn, "load ended",
                {{"upstream", with_.upstream},
                 {"model", w.runner},
-                {"result", ok       ? "ready"
-                           : answer ? std::to_string(answer->status)
+                {"result", ok                                    ? "ready"
+                           : answer                              ? std::to_string(answer->status)
                            : work.why() == stop_reason::too_long ? "timed out"
                                                                  : answer.error().message},
                 {"ms", ms(took)}});
@@ -125,8 +125,7 @@ awaitable<void> models::carry_load(wish w)
         if (!answer && work.why() == stop_reason::too_long) {
             news.how = outcome::timed_out;
             news.why = {fault_code::timed_out,
-                        w.as + " was not loaded within " + in_seconds(limit) +
-                            " s (timeouts.load)",
+                        w.as + " was not loaded within " + in_seconds(limit) + " s (timeouts.load)",
                         whose::upstream, retry::elsewhere, 0};
             with_.counted.timed_out("load");
         } else if (!answer) {

@@ -139,8 +139,8 @@ awaitable<unload_plan::listing> models::list(const std::string* wanted)
     for (auto& l : *shown)
         co_await with_.names.learn(l.canonical);
     apply(std::move(*shown), asked);
-    bool there = wanted != nullptr && std::any_of(shown_.begin(), shown_.end(),
-                                                  [&](auto& n) { return n == *wanted; });
+    bool there = wanted != nullptr &&
+                 std::any_of(shown_.begin(), shown_.end(), [&](auto& n) { return n == *wanted; });
     co_return there ? listing::shows_it : listing::without_it;
 }
 
@@ -240,9 +240,10 @@ void models::learn(entry& m, unsigned before)
     if (now_at == before)
         return;
     if (now_at != 0 && (before == 0 || now_at < before))
-        log::warn("the upstream runs fewer calls of this model at once than it is allowed to: the "
-                  "others wait here instead; OLLAMA_NUM_PARALLEL would raise it",
-                  {{"upstream", with_.upstream}, {"model", m.name}, {"at_once", now_at}});
+        log::warn(
+            "the upstream runs fewer calls of this model at once than it is allowed to: the "
+            "others wait here instead; OLLAMA_NUM_PARALLEL would raise it",
+            {{"upstream", with_.upstream}, {"model", m.name}, {"at_once", now_at}});
     else
         log::info("more calls of this model are let in at once",
                   {{"upstream", with_.upstream}, {"model", m.name}, {"at_once", now_at}});

@@ -1,7 +1,8 @@
-// What one upstream has and holds in VRAM, and whatever is done about it: loads of the gateway's own,
-// unloads that are verified, listings at start, each interval and after every event; how long each
-// model has been silent, and what follows when it hangs. The ledger (ledger.hpp) says how things
-// stand; here it is carried out. A listing that is slow or fails means unknown, never "gone".
+// What one upstream has and holds in VRAM, and whatever is done about it: loads of the gateway's
+// own, unloads that are verified, listings at start, each interval and after every event; how long
+// each model has been silent, and what follows when it hangs. The ledger (ledger.hpp) says how
+// things stand; here it is carried out. A listing that is slow or fails means unknown, never
+// "gone".
 #pragma once
 
 #include "admission/admission.hpp"
@@ -98,9 +99,9 @@ public:
         struct facts {
             std::string runner;
             std::string options;
-            bool unloads = false;   // keep_alive 0
-            bool streams = true;    // its first byte says when it began to run
-            bool measured = true;   // it is one whose start tells of the upstream's parallelism
+            bool unloads = false;  // keep_alive 0
+            bool streams = true;   // its first byte says when it began to run
+            bool measured = true;  // it is one whose start tells of the upstream's parallelism
         };
         // `on_silent`: the model is being unloaded, and this call with it.
         presence(models& of, facts f, duration limit, std::function<void()> on_silent);
@@ -176,7 +177,7 @@ private:
     ledger ledger_;
     ledger::drift drift_;
     std::map<std::string, std::unique_ptr<entry>> entries_;  // by runner
-    std::vector<std::string> shown_;  // runners in the last listing
+    std::vector<std::string> shown_;                         // runners in the last listing
     std::vector<std::string> pushed_out_;  // gone before their time since the last load began
     std::optional<instant> listed_at_;
     instant list_asked_at_ = instant::min();
@@ -195,15 +196,16 @@ private:
 // What a call is told that wants a stuck model.
 bad_news stuck_news(const std::string& model, place_id place);
 
-// What whoever plans for all upstreams is told (fleet.hpp). Called in the midst of things: only notes
-// may be taken.
+// What whoever plans for all upstreams is told (fleet.hpp). Called in the midst of things: only
+// notes may be taken.
 class model_news {
 public:
     // What is ready at a place, or may be loaded there, has changed.
     virtual void changed() = 0;
     // What is learned of a model's parallelism has changed.
     virtual void learned(place_id p, const std::string& runner) = 0;
-    // Those who wait for this model wait in vain there; with `options`, only those who wish for them.
+    // Those who wait for this model wait in vain there; with `options`, only those who wish for
+    // them.
     virtual void in_vain(const std::string& runner, const std::string* options,
                          const bad_news& news) = 0;
     // The upstream said no to a load as it would to the call: that one goes itself, alone.

@@ -21,8 +21,8 @@ void write_stuck_file(const std::string& path, const std::vector<stuck_model>& a
     {
         std::ofstream out(beside, std::ios::trunc);
         for (const auto& s : all)
-            out << "{\"upstream\":" << json_quote(s.upstream) << ",\"model\":" << json_quote(s.model)
-                << "}\n";
+            out << "{\"upstream\":" << json_quote(s.upstream)
+                << ",\"model\":" << json_quote(s.model) << "}\n";
         out.flush();
         if (!out) {
             log::error("unload.stuck_file could not be written",

@@ -40,8 +40,8 @@ prospect look_at(const site_view& s, place_id p, const candidate& c)
         return found;
     }
     std::uint64_t used = 0;
-    std::uint64_t leaving = 0;    // held by those that are unloading
-    bool must_be_gone = false;    // one of them keeps it out until it is
+    std::uint64_t leaving = 0;  // held by those that are unloading
+    bool must_be_gone = false;  // one of them keeps it out until it is
     std::vector<const resident*> others;
     for (const auto& r : s.residents) {
         if (r.model == c.lane.model) {
@@ -57,8 +57,8 @@ prospect look_at(const site_view& s, place_id p, const candidate& c)
         }
         if (r.at == model_state::unloading) {
             leaving += r.size;
-            must_be_gone = must_be_gone || (s.budget ? r.size == 0
-                                                     : s.apart && s.apart(r.model, c.lane.model));
+            must_be_gone = must_be_gone ||
+                           (s.budget ? r.size == 0 : s.apart && s.apart(r.model, c.lane.model));
         } else if (r.at == model_state::ready) {
             others.push_back(&r);
             used += r.size;
@@ -145,8 +145,7 @@ std::vector<action> decide(const std::vector<site_view>& sites, const std::vecto
             };
             bool better = !best || rank(found) < rank(with);
             if (best && rank(found) == rank(with))
-                better = c.last_served == p ||
-                         (c.last_served != best && busy(p) < busy(*best));
+                better = c.last_served == p || (c.last_served != best && busy(p) < busy(*best));
             if (better) {
                 best = p;
                 with = std::move(found);

@@ -20,8 +20,8 @@ namespace gateway {
 namespace swaps {
 
 // A call whose model is ready goes before one that would force a load, until that one has been
-// passed so often, or for so long plus its model's last load; and after a swap so many go before the
-// next (SPEC §5).
+// passed so often, or for so long plus its model's last load; and after a swap so many go before
+// the next (SPEC §5).
 inline constexpr std::size_t most_passed = 8;
 inline constexpr duration longest_passed = std::chrono::seconds(15);
 inline constexpr std::size_t owed_after_swap = 8;
@@ -29,31 +29,31 @@ inline constexpr std::size_t owed_after_swap = 8;
 struct resident {
     std::string model;
     model_state at = model_state::ready;
-    std::uint64_t size = 0;   // VRAM, bytes; 0: not known yet
-    std::size_t out = 0;      // calls of it at the upstream, permits granted for it included
-    std::size_t wanted = 0;   // visitors that wait and would be served by it as it is
+    std::uint64_t size = 0;  // VRAM, bytes; 0: not known yet
+    std::size_t out = 0;     // calls of it at the upstream, permits granted for it included
+    std::size_t wanted = 0;  // visitors that wait and would be served by it as it is
     instant last_used{};
 };
 
 struct site_view {
     bool up = true;
-    bool occupied = false;  // a load is out, or a call that goes directly
+    bool occupied = false;                // a load is out, or a call that goes directly
     std::optional<std::uint64_t> budget;  // `vram`
     std::vector<resident> residents;
-    std::size_t in_use = 0;     // permits
+    std::size_t in_use = 0;  // permits
     std::size_t capacity = 0;
-    std::string swapped_in;     // the model of the last swap, and how many of its
-    std::size_t owed = 0;       // waiting calls still go before the next
+    std::string swapped_in;  // the model of the last swap, and how many of its
+    std::size_t owed = 0;    // waiting calls still go before the next
     std::function<bool(const std::string&, const std::string&)> apart;
 };
 
 struct candidate {
     lane_key lane;
     std::size_t waiting = 0;
-    bool impatient = false;       // passed over to the bound
-    place_set served = 0;         // places whose door is open to it, or would be but for a hold
-    place_set coming = 0;         // places where it is being loaded
-    bool full = false;            // at each place that serves it all permits are out
+    bool impatient = false;  // passed over to the bound
+    place_set served = 0;    // places whose door is open to it, or would be but for a hold
+    place_set coming = 0;    // places where it is being loaded
+    bool full = false;       // at each place that serves it all permits are out
     std::optional<place_id> last_served;
     std::vector<std::uint64_t> need;  // per place: VRAM it takes, as far as is known
 };
@@ -74,13 +74,14 @@ struct action {
 };
 
 // `lanes` in the order of their turns.
-std::vector<action> decide(const std::vector<site_view>& sites, const std::vector<candidate>& lanes);
+std::vector<action> decide(const std::vector<site_view>& sites,
+                           const std::vector<candidate>& lanes);
 
 // When a passed-over lane becomes impatient: time in loads does not count.
 class patience {
 public:
-    // `loading`: for how long loads have been out altogether, until now. To be told of each lane that
-    // waits, at each look; lanes not told of are forgotten by end_look().
+    // `loading`: for how long loads have been out altogether, until now. To be told of each lane
+    // that waits, at each look; lanes not told of are forgotten by end_look().
     bool impatient(const turnstile::lane_view& lane, duration last_load, duration loading,
                    instant now);
     // The earliest time at which some lane may become impatient; instant::max() when none.

@@ -17,8 +17,9 @@ bad_news stuck_news(const std::string& model, place_id place)
     n.place = place;
     n.how = outcome::stuck;
     n.why = {fault_code::model_stuck,
-             model + " hangs at the upstream and could not be unloaded; it is tried again when it is"
-                     " gone",
+             model +
+                 " hangs at the upstream and could not be unloaded; it is tried again when it is"
+                 " gone",
              whose::upstream, retry::elsewhere, 30};
     return n;
 }

@@ -73,8 +73,8 @@ struct metrics::state {
                   "Time between a client's leaving and its upstream socket's close.", short_times);
     prometheus::Histogram& unload_times =
         histogram("unload_seconds", "Time an unload took until the model was gone.", whole);
-    prometheus::Histogram& load_times =
-        histogram("load_seconds", "Time a load of the gateway's own took, when it ended well.", whole);
+    prometheus::Histogram& load_times = histogram(
+        "load_seconds", "Time a load of the gateway's own took, when it ended well.", whole);
     prometheus::Histogram& lag = histogram("event_loop_lag_seconds",
                                            "How late the event loop was for a timer.", short_times);
 
@@ -94,8 +94,8 @@ struct metrics::state {
             rejected.Add({{"reason", reason}});
         for (auto reason : {"unauthorized", "forbidden", "bad_request"})
             refused.Add({{"reason", reason}});
-        for (auto p : {phase::waiting, phase::loading_model, phase::starting, phase::processing, phase::streaming,
-                       phase::answering})
+        for (auto p : {phase::waiting, phase::loading_model, phase::starting, phase::processing,
+                       phase::streaming, phase::answering})
             disconnects.Add({{"phase", word(p)}});
         for (auto result : {"ok", "failed"})
             loads.Add({{"result", result}});
@@ -215,7 +215,8 @@ void metrics::drifted(std::string_view kind, unsigned models)
 void metrics::fell_back(std::string_view from, std::string_view to, std::string_view reason)
 {
     state_->fallbacks
-        .Add({{"from", std::string(from)}, {"to", std::string(to)}, {"reason", std::string(reason)}})
+        .Add(
+            {{"from", std::string(from)}, {"to", std::string(to)}, {"reason", std::string(reason)}})
         .Increment();
 }
 

@@ -1,5 +1,5 @@
-// What is loaded and unloaded next: single looks, and whole afternoons of traffic against a model of
-// an upstream.
+// What is loaded and unloaded next: single looks, and whole afternoons of traffic against a model
+// of an upstream.
 #include "models/swaps.hpp"
 
 #include "catch.hpp"
@@ -206,8 +206,8 @@ TEST_CASE("patience ends at so many turns, or after its time, of which loads tak
 
 namespace {
 
-// An upstream with room for one model, calls of a fixed length, driven by the turnstile and swaps as
-// the fleet does it. Time jumps from event to event.
+// An upstream with room for one model, calls of a fixed length, driven by the turnstile and swaps
+// as the fleet does it. Time jumps from event to event.
 class afternoon : public doors {
 public:
     afternoon(unsigned permits, duration load, duration run, std::uint64_t budget)
@@ -373,8 +373,9 @@ private:
 
 }  // namespace
 
-TEST_CASE("200 mixed calls over two models that do not fit together: all served, with a third of the "
-          "swaps that first come first served takes, or fewer")
+TEST_CASE(
+    "200 mixed calls over two models that do not fit together: all served, with a third of the "
+    "swaps that first come first served takes, or fewer")
 {
     std::mt19937 random(7);
     for (unsigned permits : {1u, 2u, 3u}) {
