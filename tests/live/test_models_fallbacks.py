@@ -8,7 +8,7 @@ import pytest
 from dialects import ONE_OF_EACH, STREAMS, call_of, error_in, error_of, looks_complete
 from harness import PATIENCE, eventually, free_port
 from queueing import EMBEDDINGS, Calls, call_to, whole
-from residents import ask, becomes, quickly, served, steps
+from residents import ask, becomes, quickly, served, simulate, steps  # noqa: F401
 
 BIG = "big,load=0s,prompt=0s,rate=100,tokens=10"
 SMALL = "small,load=0s,prompt=0s,rate=0,tokens=3"
@@ -100,7 +100,7 @@ def test_a_load_that_breaks(with_fallback):
 
 
 def test_a_model_that_is_stuck(with_fallback):
-    gateway, simulator = with_fallback({"unload": {"verify_within": "500ms", "retries": 1}})
+    gateway, simulator = with_fallback({"unload": {"verify_within": "1s", "retries": 1}})
     served(gateway, "big")
     simulator.fault("unload_noop", model="big")
     simulator.fault("silent_head", model="big", count=1)
@@ -196,7 +196,7 @@ def test_the_list_of_attempts_is_never_empty(serve, simulate):
     gateway = serve(f"http://127.0.0.1:{free_port()}", quickly({"queue": {"hold_upstream": "300ms", "grace": "10s"}}))
     answer = ask(gateway, "big")
     assert answer.status == 503 and answer.json()["attempts"][0]["outcome"] in ("not_tried", "connect_failed")
-    gateway = serve(simulator, quickly(LIMITS))
+    gateway = serve(simulator, quickly({"timeouts": {"load": "400ms"}}))
     gateway.serves = None
     simulator.fault("load_hang")
     with Calls(gateway) as calls:
