@@ -23,7 +23,6 @@ constexpr std::array refusals{
     refusal{"models.*.pin_options"},
     refusal{"models.*.reuse_larger_context"},
     refusal{"auth"},
-    refusal{"jobs"},
 };
 
 }  // namespace

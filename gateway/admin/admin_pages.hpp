@@ -24,11 +24,13 @@ public:
         site& upstream;
         metrics& counted;
         queue_pages& queue;
+        job_pages& jobs;
         const session_host& clients;
         const session_host& admins;
         const memory_budget& memory;
         const bool& draining;
         instant started;
+        std::function<job_counts()> counted_jobs;
         std::function<std::vector<std::string>()> warnings;  // what an operator should know
         std::function<reload_outcome()> reload;
         std::function<void()> drain;
@@ -36,6 +38,10 @@ public:
     explicit admin_pages(surroundings s) : with_(std::move(s)) {}
 
     awaitable<void> answer(const page_request& r, responder& to) override;
+    std::uint64_t longest_body(const request_head& head, const config& c) const override
+    {
+        return with_.jobs.longest_body(head, c);
+    }
 
 private:
     void control(const page_request& r, responder& to);

@@ -113,6 +113,8 @@ std::string admin_pages::status(std::string_view query) const
                                 {"result", u->result},
                                 {"ms", u->ms},
                                 {"at", u->at}});
+    auto jobs = with_.counted_jobs();
+    j["jobs"] = {{"queued", jobs[job_state::queued]}, {"running", jobs[job_state::running]}};
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -30,6 +30,8 @@ enum class fault_code : std::uint8_t {
     bad_method,  // a page of ours asked with the wrong method
     cancelled,   // by an operator or by POST …/cancel
     draining,    // the gateway is stopping
+    conflict,          // a job is not in a state for that; its idempotency key is another's
+    jobs_unavailable,  // the job store cannot be used
     client_gone,
 };
 

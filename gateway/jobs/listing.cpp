@@ -20,6 +20,15 @@ std::vector<job> rows(query& q)
     return all;
 }
 
+job_counts counted(query& q)
+{
+    job_counts c;
+    while (q.row())
+        if (auto s = q.number(0); s >= 0 && s < 5)
+            c.of[s] = static_cast<std::uint64_t>(q.number(1));
+    return c;
+}
+
 // One literal for each set of conditions: the planner must know which columns are compared.
 std::vector<job> page_of(database& db, const job_filter& f, std::int64_t under, unsigned limit)
 {
@@ -103,15 +112,35 @@ store_result<job_pieces> job_store::pieces(std::int64_t number, std::uint64_t fr
     return result(std::move(p));
 }
 
+store_result<std::optional<answered_job>> job_store::with_answer(std::string_view id,
+                                                                 const job_scope& whose)
+{
+    begin(false);
+    transaction moment(db_, transaction::kind::reads);
+    std::optional<answered_job> got;
+    if (auto j = load(id, whose)) {
+        got.emplace(answered_job{std::move(*j), {}});
+        if (got->what.life.state == job_state::succeeded) {
+            query q(db_, "SELECT data FROM pieces WHERE job = ?1 ORDER BY at", got->what.number);
+            while (q.row())
+                got->answer += q.bytes(0);
+        }
+    }
+    return result(std::move(got));
+}
+
 store_result<job_counts> job_store::counts()
 {
     begin(false);
-    job_counts c;
     query q(db_, "SELECT state, n FROM counts");
-    while (q.row())
-        if (auto s = q.number(0); s >= 0 && s < 5)
-            c.of[s] = static_cast<std::uint64_t>(q.number(1));
-    return result(c);
+    return result(counted(q));
+}
+
+store_result<job_counts> job_store::counts_of(std::string_view batch)
+{
+    begin(false);
+    query q(db_, "SELECT state, count(*) FROM jobs WHERE batch = ?1 GROUP BY state", batch);
+    return result(counted(q));
 }
 
 }  // namespace gateway

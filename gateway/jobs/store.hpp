@@ -72,6 +72,11 @@ struct job_pieces {
     std::string data;
 };
 
+struct answered_job {
+    job what;
+    std::string answer;  // of one that has succeeded
+};
+
 class job_store {
 public:
     // `patience`: how long another process's lock is waited for. `locks` outlive the store.
@@ -83,6 +88,8 @@ public:
     // All or none, in this order.
     store_result<std::vector<submitted>> submit(const std::vector<new_job>& jobs, std::int64_t now);
     store_result<std::optional<job>> find(std::string_view id, const job_scope& whose);
+    store_result<std::optional<answered_job>> with_answer(std::string_view id,
+                                                          const job_scope& whose);
     // `cursor`: of the page before, 0: the newest.
     store_result<job_page> list(const job_filter& f, unsigned limit, std::int64_t cursor);
     // A batch's jobs, the oldest first: at most `limit` after the number `after`.
@@ -95,6 +102,7 @@ public:
     store_result<job_answer> retry(std::string_view id, const job_scope& whose);
     store_result<job_answer> remove(std::string_view id, const job_scope& whose);
     store_result<job_counts> counts();
+    store_result<job_counts> counts_of(std::string_view batch);
 
     // --- runners ---
     store_result<runner_news> turn(const runner_turn& t);

@@ -47,7 +47,8 @@ void job_store::claim(const runner_turn& t, runner_news& news)
 {
     query q(db_,
             "SELECT " GATEWAY_JOB_COLUMNS
-            " FROM jobs WHERE state = 0 AND not_before <= ?1 ORDER BY interactive DESC, number "
+            " FROM jobs INDEXED BY jobs_queued WHERE state = 0 AND not_before <= ?1 ORDER BY "
+            "interactive DESC, number "
             "LIMIT ?2",
             t.now, t.wanted);
     while (q.row())
