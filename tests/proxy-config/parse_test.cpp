@@ -101,7 +101,6 @@ TEST_CASE("the effective configuration is written for people")
     CHECK(shown.find("\"body\": \"64MiB\"") != std::string::npos);
     CHECK(shown.find("\"listen\": \"127.0.0.1:11435\"") != std::string::npos);
     CHECK(shown.find("\"load\"") == std::string::npos);  // not available
-    CHECK(shown.find("\"jobs\"") == std::string::npos);
 }
 
 TEST_CASE("a mistake is told with its place and what would be right")
@@ -257,12 +256,7 @@ TEST_CASE("what this version cannot do is refused, unless it is asked to do noth
              {R"({"models": {"m": {"reuse_larger_context": true}}})",
               "models.m.reuse_larger_context"},
              {R"({"auth": {"keys_file": "keys"}})", "auth.keys_file"},
-             {R"({"auth": {"exempt": ["x"]}})", "auth.exempt"},
-             {R"({"jobs": {"database": "jobs.db"}})", "jobs.database"},
-             {R"({"jobs": {"retention": "30d"}})", "jobs.retention"},
-             {R"({"jobs": {"retention": null}})", "jobs.retention"},
-             {R"({"jobs": {"max_attempts": 2}})", "jobs.max_attempts"},
-             {R"({"jobs": {"max_concurrent": 0}})", "jobs.max_concurrent"}}) {
+             {R"({"auth": {"exempt": ["x"]}})", "auth.exempt"}}) {
         CAPTURE(r.json);
         CHECK(mistakes_in(r.json) == std::string(r.place) + ": not available in this version\n");
     }
@@ -325,4 +319,19 @@ TEST_CASE("whatever bytes stand in the file, the answer is a configuration or mi
         }
     }
     CHECK(accepted > 400);  // the unchanged ones at least; else this tests only the JSON parser
+}
+
+TEST_CASE("jobs are off without a database, and on with one")
+{
+    CHECK_FALSE(parse_config("", {}).value.jobs.database);
+    const config c = parse_config(R"({"jobs": {"database": "/var/lib/jobs.db", "retention": "2d",
+                                               "max_attempts": 5, "max_concurrent": 7}})",
+                                  {})
+                         .value;
+    CHECK(c.jobs.database == "/var/lib/jobs.db");
+    CHECK(c.jobs.retention == std::chrono::hours(48));
+    CHECK(c.jobs.max_attempts == 5);
+    CHECK(c.jobs.max_concurrent == 7);
+    CHECK(mistakes_in(R"({"jobs": {"max_attempts": 0}})") ==
+          "jobs.max_attempts: must be a whole number from 1 to 100, not 0\n");
 }

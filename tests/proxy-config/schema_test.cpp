@@ -312,7 +312,5 @@ TEST_CASE("what is not available yet is read well once it is")
         CAPTURE(bad);
         CHECK_FALSE(b.accepts("models.*.keep_alive", bad));
     }
-    CHECK(b.accepts("jobs.retention", "30d"));
-    CHECK(b.accepts("jobs.database", "/var/lib/jobs.db"));
     CHECK(b.accepts("auth.exempt", {"x"}));
 }
