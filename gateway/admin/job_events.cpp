@@ -83,18 +83,16 @@ awaitable<void> job_pages::events(std::string id, const page_request& r, respond
     auto from = last.value_or(event_id{});
     std::optional<answer_events> telling;
     std::uint64_t stamp = 0;
-    auto looked_at = instant::min();
-    auto told_at = instant::min();
+    instant look_due{}, tell_due{};
     for (bool here = true, first = true; here && !room_->draining; first = false) {
         auto now = steady::now();
-        bool changed = first || room_->store.stamp() != stamp || now - looked_at >= tell_every;
-        if (!changed) {
+        if (room_->store.stamp() == stamp && now < look_due) {
             here = co_await to.pause(look_every);
             continue;
         }
         auto wanted = telling ? event_id{from.run, telling->wants()} : from;
         stamp = room_->store.stamp();
-        looked_at = now;
+        look_due = now + tell_every;
         auto work = [id, scope, wanted](job_store& s) { return look(s, id, scope, wanted); };
         auto seen = co_await room_->store.ask(std::move(work));
         if (!seen && first) {
@@ -138,9 +136,9 @@ awaitable<void> job_pages::events(std::string id, const page_request& r, respond
         if (over && j.life.state == job_state::succeeded)
             telling->finish(out);
         bool waits = !finished(j.life.state) && !telling;
-        if (waits && now - told_at >= tell_every) {
+        if (waits && now >= tell_due) {
             out += status_event(j, seen->before, r.head.get("Accept-Language"));
-            told_at = now;
+            tell_due = now + tell_every;
         }
         if (over) {
             auto at = telling ? telling->told() : from;

@@ -165,6 +165,7 @@ awaitable<bool> job_runner::turn()
     t->runner = with_.store.runner();
     t->now = unix_ms();
     t->heartbeat = !active_.empty() && now >= heartbeat_due_;
+    t->probe = !with_.store.trouble().empty();
     t->wanted = may_take_up();
     t->max_attempts = with_.settings()->jobs.max_attempts;
     for (auto& [number, a] : active_)

@@ -104,7 +104,7 @@ void job_sink::fail(const fault& f, const std::vector<attempt>& tried, const tim
         case fault_code::queue_timeout:
         case fault_code::no_upstream:
         case fault_code::overloaded:
-            ends(job_event::put_back, {}, {}, std::clamp(f.retry_after, 1, 30));
+            ends(job_event::put_back, {}, {}, std::clamp(f.retry_after, 1, 5));
             break;
         default: ends(job_event::fail, f.message, tried);
     }

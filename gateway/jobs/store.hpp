@@ -49,6 +49,7 @@ struct runner_turn {
     bool heartbeat = false;
     unsigned wanted = 0;  // jobs to take up
     unsigned max_attempts = 1;
+    bool probe = false;  // writes something in any case: can it be done again?
     std::vector<job_report> reports;
 };
 
@@ -115,6 +116,8 @@ public:
     // Forgets at most `most` that finished before `before`; how many.
     store_result<std::size_t> forget(std::int64_t before, unsigned most);
 
+    // Did the last one that wrote go well?
+    bool healthy() const { return healthy_; }
     // Other values after each change, whoever made it.
     std::uint64_t stamp() { return db_.stamp(); }
     database& connection() { return db_; }

@@ -59,18 +59,21 @@ void store_thread::keeper::look(const std::optional<store_error>& failed, std::o
     }
     auto counts = store->counts();
     if (counts)
-        seen = view{*counts, store->stamp()};
+        seen = view{*counts, store->stamp(), store->healthy()};
 }
 
 void store_thread::note(const std::optional<view>& seen, const std::optional<store_error>& failed)
 {
     if (seen)
         seen_ = *seen;
-    if (failed && trouble_.empty())
-        log::warn("the job store cannot be used", {{"why", failed->text}});
-    else if (!failed && !trouble_.empty())
+    if (failed) {
+        if (trouble_.empty())
+            log::warn("the job store cannot be used", {{"why", failed->text}});
+        trouble_ = failed->text;
+    } else if (seen && seen->healthy && !trouble_.empty()) {
         log::info("the job store can be used again");
-    trouble_ = failed ? failed->text : std::string();
+        trouble_.clear();
+    }
 }
 
 }  // namespace gateway

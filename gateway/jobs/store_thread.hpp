@@ -48,7 +48,8 @@ public:
     const job_counts& counts() const { return seen_.counts; }
     // Another value after each change, by whomever.
     std::uint64_t stamp() const { return seen_.stamp; }
-    // Why it cannot be used; empty while it can.
+    // Why it cannot be written; empty while it can. What fails to be written stays so until
+    // something is.
     const std::string& trouble() const { return trouble_; }
 
     // This process, as the store and its other users know it.
@@ -58,6 +59,7 @@ private:
     struct view {
         job_counts counts;
         std::uint64_t stamp = 0;
+        bool healthy = true;
     };
     template <class Answer>
     struct told {

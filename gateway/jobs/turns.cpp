@@ -72,15 +72,16 @@ void job_store::claim(const runner_turn& t, runner_news& news)
 
 store_result<runner_news> job_store::turn(const runner_turn& t)
 {
-    begin(true);
+    begin(false);
     runner_news news;
-    bool work = !t.reports.empty() || t.heartbeat;
+    bool work = !t.reports.empty() || t.heartbeat || t.probe;
     if (!work && t.wanted != 0) {
         // Nothing is locked to see that nothing is to be done.
         query q(db_, "SELECT 1 FROM jobs WHERE state = 0 AND not_before <= ?1 LIMIT 1", t.now);
         work = q.row();
     }
     if (work) {
+        begin(true);
         transaction tr(db_, transaction::kind::writes);
         for (const auto& r : t.reports)
             report(t, r, news);
@@ -88,6 +89,8 @@ store_result<runner_news> job_store::turn(const runner_turn& t)
             query(db_, "UPDATE jobs SET heartbeat_at = ?2 WHERE state = 1 AND runner = ?1",
                   t.runner, t.now)
                 .run();
+        if (t.probe)
+            query(db_, "UPDATE wishes SET n = n WHERE name = 'sweep'").run();
         if (t.wanted != 0)
             claim(t, news);
         tr.commit();
@@ -105,7 +108,7 @@ store_result<runner_news> job_store::turn(const runner_turn& t)
 store_result<swept> job_store::sweep(std::int64_t runner, const std::vector<std::int64_t>& mine,
                                      std::int64_t now, unsigned max_attempts)
 {
-    begin(true);
+    begin(false);
     struct running {
         job what;
         std::int64_t runner;
@@ -128,6 +131,7 @@ store_result<swept> job_store::sweep(std::int64_t runner, const std::vector<std:
     swept done;
     if (lost_now().empty())
         return result(done);
+    begin(true);
     transaction t(db_, transaction::kind::writes);
     for (const auto& r : lost_now()) {
         auto next = *after(r.what.life, job_event::lose, max_attempts);

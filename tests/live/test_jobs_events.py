@@ -1,5 +1,6 @@
 """SPEC §10: a job's events, cut and gone on with, over restarts too."""
 
+import concurrent.futures
 import json
 import signal
 
@@ -7,6 +8,7 @@ from harness import eventually
 from jobs_at_work import events_of, pieces_of, text_of
 
 SLOW = "slow,load=0s,prompt=50ms,rate=25,tokens=60"
+LONG = "long,load=0s,prompt=50ms,rate=25,tokens=160"  # its pieces are written five times a second
 
 
 def some_events(client, wanted):
@@ -32,18 +34,18 @@ def followed_in_cuts(jobs, job_id, cuts, each):
 
 
 def test_a_stream_cut_twenty_times_and_gone_on_with_is_the_text_of_an_uncut_one(simulate, jobs_on):
-    jobs = jobs_on(simulate(SLOW))
-    for path in ("/api/chat", "/v1/chat/completions"):
-        job = jobs.submit(model="slow", stream=True, path=path)
-        uncut = jobs.follow(job["id"])
-        seen, left = followed_in_cuts(jobs, job["id"], 20, 2)
+    jobs = jobs_on(simulate(LONG, "llama3,load=0s,prompt=0s,rate=0,tokens=3"), {"upstream": {"max_concurrent": 4}})
+    made = [jobs.submit(model="long", stream=True, path=path) for path in ("/api/chat", "/v1/chat/completions")]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        followed = list(pool.map(lambda job: (jobs.follow(job["id"]), followed_in_cuts(jobs, job["id"], 20, 1)), made))
+    for job, (uncut, (seen, left)) in zip(made, followed):
         uncut.finish()
         uncut.socket.close()
         assert left < 0, f"{left} cuts were not made"
         whole = events_of(uncut.answer.body)
         told = [e for e in whole if e[1] != "queue_status"]
         assert [e for e in seen if e[1] != "queue_status"] == told
-        assert len(pieces_of(told)) >= 60 and "restarted" not in [name for _, name, _ in seen]
+        assert len(pieces_of(told)) >= 160 and "restarted" not in [name for _, name, _ in seen]
         # And once more, of a job that has finished: everything, or what is behind any id.
         again = events_of(jobs.gateway.get(f"/gateway/jobs/{job['id']}/events").body)
         assert again == told

@@ -135,13 +135,16 @@ def test_what_says_that_it_runs_and_is_run_by_nobody_is_found_though_the_process
     jobs.until(running["id"], "running")
     # As if its worker had died without a word; and as if another process had hung for a minute.
     mine = "SELECT runner FROM jobs WHERE state = 1"
-    jobs.sql(f"UPDATE jobs SET state = 1, finished_at = NULL, runner = ({mine}) WHERE id = ?", lost["id"])
+    now = int(time.time() * 1000)  # nobody else can tell: its heart seems to beat
+    jobs.sql(
+        f"UPDATE jobs SET state = 1, finished_at = NULL, heartbeat_at = ?, runner = ({mine}) WHERE id = ?", now, lost["id"]
+    )
     jobs.sql("UPDATE jobs SET state = 1, attempt = 2, finished_at = NULL, runner = 5 WHERE id = ?", stale["id"])
     jobs.command("reap")
     again = jobs.until(lost["id"], "succeeded")
     assert again["attempt"] == 2
     assert jobs.until(stale["id"], "failed")["error"] == LOST
     assert jobs.show(running["id"])["status"] == "running"
-    assert [line["failed"] + line["begun_again"] for line in jobs.gateway.log("jobs that nobody ran")]
+    assert [line["begun_again"] for line in jobs.gateway.log("jobs that nobody ran")] == [1]
     jobs.gateway.post(f"/gateway/jobs/{running['id']}/cancel")
     jobs.until_finished()
