@@ -61,6 +61,8 @@ std::string job_pages::status_event(const job& j, std::uint64_t before,
     queue_status s;
     if (at) {
         s = *at;
+    } else if (j.life.state == job_state::running) {
+        s.status = phase::processing;
     } else {
         s.position = std::size_t(before) + 1;
         s.queue_length = std::size_t(room_->store.counts()[job_state::queued]);
@@ -82,6 +84,7 @@ awaitable<void> job_pages::events(std::string id, const page_request& r, respond
     auto last = event_id_of(r.head.get("Last-Event-ID"));
     auto from = last.value_or(event_id{});
     std::optional<answer_events> telling;
+    memory_budget::share unfinished(room_->memory);  // what of a record has come
     std::uint64_t stamp = 0;
     instant look_due{}, tell_due{};
     for (bool here = true, first = true; here && !room_->draining; first = false) {
@@ -132,6 +135,8 @@ awaitable<void> job_pages::events(std::string id, const page_request& r, respond
             telling.emplace(j.content_type, from);
         if (more)
             telling->feed(seen->pieces.data, out);
+        if (telling && !unfinished.hold(telling->wants() - telling->told().at))
+            break;  // it may come back when there is memory
         bool over = finished(j.life.state) && !more;
         if (over && j.life.state == job_state::succeeded)
             telling->finish(out);

@@ -2,6 +2,8 @@
 
 #include "base/text.hpp"
 
+#include <algorithm>
+
 namespace gateway {
 
 namespace {
@@ -54,19 +56,19 @@ answer_events::answer_events(std::string_view content_type, event_id from)
     id_.end = false;
 }
 
-// How long the record at the beginning is; 0: not whole yet.
-std::size_t answer_events::record_end() const
+// Where the record ends that stands at `begin`; 0: not whole yet. Newlines before looked_ end none.
+std::size_t answer_events::record_end(std::size_t begin) const
 {
     if (shape_ == shape::whole)
         return 0;
-    for (auto from = looked_;;) {
+    for (auto from = std::max(begin, looked_);;) {
         auto newline = carry_.find('\n', from);
         if (newline == std::string::npos)
             return 0;
         auto before = newline;
-        while (before > 0 && carry_[before - 1] == '\r')
+        while (before > begin && carry_[before - 1] == '\r')
             --before;
-        bool blank = before == 0 || carry_[before - 1] == '\n';
+        bool blank = before == begin || carry_[before - 1] == '\n';
         if (shape_ == shape::lines || blank)
             return newline + 1;
         from = newline + 1;
@@ -76,15 +78,16 @@ std::size_t answer_events::record_end() const
 void answer_events::feed(std::string_view bytes, std::string& out)
 {
     carry_ += bytes;
-    for (auto size = record_end(); size != 0; size = record_end()) {
-        id_.at += size;
-        tell(std::string_view(carry_).substr(0, size), out);
-        carry_.erase(0, size);
-        looked_ = 0;
+    std::size_t begin = 0;
+    for (auto end = record_end(begin); end != 0; end = record_end(begin)) {
+        id_.at += end - begin;
+        tell(std::string_view(carry_).substr(begin, end - begin), out);
+        begin = end;
     }
-    // A line that was begun may go on, and the one before it must be seen again.
+    carry_.erase(0, begin);
+    // The last newline must be seen again: a blank line may follow it.
     auto last = carry_.rfind('\n');
-    looked_ = last == std::string::npos ? 0 : last;
+    looked_ = last == std::string::npos ? carry_.size() : last;
 }
 
 void answer_events::finish(std::string& out)

@@ -37,7 +37,7 @@ public:
 
 private:
     enum class shape : std::uint8_t { lines, events, whole };
-    std::size_t record_end() const;
+    std::size_t record_end(std::size_t begin) const;
     void tell(std::string_view record, std::string& out) const;
 
     shape shape_;

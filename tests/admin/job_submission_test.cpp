@@ -20,7 +20,7 @@ TEST_CASE("a job's body is kept byte by byte, whatever else stands around it")
     auto read = read_submission(
         R"( { "batch":"n\u00e9", "body" : {"model":"M", "x":1e400,"messages":[ ]} ,"path":"/api/chat",)"
         R"("priority":"interactive","idempotency_key":"k"} )");
-    REQUIRE(read);
+    REQUIRE(read.has_value());
     REQUIRE(read->jobs.size() == 1);
     CHECK_FALSE(read->many);
     const auto& j = read->jobs[0];
@@ -38,7 +38,7 @@ TEST_CASE("a list makes many, in its order")
     auto read = read_submission(
         R"([{"path":"/api/embed","body":{"model":"a","input":"x"},"batch":null},)"
         R"({"path":"/v1/messages","body":{"model":"b","max_tokens":1,"messages":[]}}])");
-    REQUIRE(read);
+    REQUIRE(read.has_value());
     CHECK(read->many);
     REQUIRE(read->jobs.size() == 2);
     CHECK(read->jobs[0].model == "a:latest");
