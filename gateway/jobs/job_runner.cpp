@@ -25,6 +25,16 @@ std::string joined(const std::string& a, const std::string& b)
     return a.substr(0, a.size() - 1) + "," + b.substr(1);
 }
 
+// The end of one that could not be a call.
+job_end refused(const fault& f)
+{
+    bool for_now = f.code == fault_code::overloaded;
+    return {for_now ? job_event::put_back : job_event::fail,
+            for_now ? "" : f.message,
+            {},
+            for_now ? 5 : 0};
+}
+
 }  // namespace
 
 job_runner::job_runner(surroundings s) : with_(std::move(s)), wake_(with_.io), ended_(with_.io) {}
@@ -120,7 +130,7 @@ std::optional<job_report> job_runner::report_of(active& a) const
             r.content_type = a.sink->content_type();
     }
     if (a.over) {
-        auto end = a.sink ? a.sink->verdict() : job_end{job_event::fail, a.refused->message, {}, 0};
+        auto end = a.sink ? a.sink->verdict() : refused(*a.refused);
         r.over.emplace();
         r.over->how = end.how;
         if (!end.error.empty())

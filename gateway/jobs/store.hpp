@@ -21,6 +21,14 @@ struct submitted {
 
 enum class job_answer : std::uint8_t { done, asked, not_now, unknown };
 
+// How a job's run has ended, as it is written.
+struct reported_end {
+    job_event how = job_event::lose;
+    std::optional<std::string> error;
+    std::string attempts;  // JSON
+    std::int64_t not_before = 0;
+};
+
 // What a runner has to say of a job it has taken up, since it said so last.
 struct job_report {
     std::int64_t number = 0;
@@ -28,13 +36,7 @@ struct job_report {
     std::uint64_t at = 0;  // where in the answer `data` begins
     std::string data;
     std::optional<std::string> content_type;  // once the answer's head is there
-    struct end {
-        job_event how = job_event::lose;
-        std::optional<std::string> error;
-        std::string attempts;  // JSON
-        std::int64_t not_before = 0;
-    };
-    std::optional<end> over;
+    std::optional<reported_end> over;
 };
 
 struct claimed_job {
