@@ -7,12 +7,10 @@ import os
 import statistics
 import time
 
-import pytest
-
-from harness import PATIENCE
+from harness import PATIENCE, SANITIZED, eventually
 from jobs_at_work import QUICK
 
-MANY = int(os.environ.get("GATEWAY_JOBS_MANY", "100000"))
+MANY = int(os.environ.get("GATEWAY_JOBS_MANY", "100000" if SANITIZED else "1000000"))
 
 # Finished jobs as they are left by a year of nights, straight into the file.
 FILL = """
@@ -51,17 +49,17 @@ def costs(jobs):
         "failed ones": cost_of(jobs, f"/gateway/jobs?status=failed&cursor={middle}"),
         "a batch": cost_of(jobs, f"/gateway/jobs?batch={batch}&status=succeeded"),
         "look-up": cost_of(jobs, f"/gateway/jobs/{some_id}"),
-        "status": cost_of(jobs, "/gateway/queue"),
+        "the queue": cost_of(jobs, "/gateway/queue"),
     }
 
 
-@pytest.mark.parametrize("many", [MANY])
-def test_a_page_of_many_takes_the_time_of_a_page_of_a_thousand(simulate, jobs_on, many):
+def test_a_page_of_a_million_takes_the_time_of_a_page_of_a_thousand(simulate, jobs_on):
+    many = MANY
     jobs = jobs_on(simulate(QUICK))
     fill(jobs, 1, 1001)
     few = costs(jobs)
     fill(jobs, 1001, many + 1)
-    assert jobs.count("succeeded") + jobs.count("failed") == many
+    assert eventually(lambda: jobs.count("succeeded") + jobs.count("failed") == many, within=5)
     for what, cost in costs(jobs).items():
         print(f"{what}: {few[what] * 1e3:.2f} ms of 1000, {cost * 1e3:.2f} ms of {many}")
         assert cost <= 3 * few[what] + 0.001, f"{what}: {few[what] * 1e3:.2f} ms, then {cost * 1e3:.2f} ms"

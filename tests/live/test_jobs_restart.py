@@ -12,10 +12,10 @@ from collections import Counter
 
 import pytest
 
-from harness import eventually
+from harness import SANITIZED, eventually
 from jobs_at_work import FINISHED, LOST, QUICK, chat
 
-KILLS = int(os.environ.get("GATEWAY_JOB_KILLS", "20"))
+KILLS = int(os.environ.get("GATEWAY_JOB_KILLS", "25" if SANITIZED else "100"))
 SLOW = "slow,load=0s,prompt=20ms,rate=30,tokens=100000"
 
 
