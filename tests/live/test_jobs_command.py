@@ -4,6 +4,7 @@ whatever happens to the server."""
 # ctest: timeout 900
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -81,6 +82,18 @@ def test_a_file_with_mistakes_submits_nothing_and_tells_all_of_them(simulate, jo
     )  # fmt: skip
     assert run.returncode == 2 and ":2: path: must be" in run.stderr and ":4: must be an object" in run.stderr
     assert jobs.list()["jobs"] == []
+
+
+def test_somebody_at_a_terminal_sees_how_far_it_is(simulate, jobs_on, tmp_path):
+    jobs = jobs_on(simulate(QUICK))
+    file = lines_file(tmp_path / "x.jsonl", [chat(str(n)) for n in range(7)])
+    terminal, its_end = os.openpty()
+    jobs_of_terminal = [BUILD / "ollama-gateway", "jobs", "submit", file, "--wait", "--config", jobs.gateway.config_file]
+    subprocess.run(jobs_of_terminal, stdout=subprocess.DEVNULL, stderr=its_end, timeout=60 * PATIENCE, check=True)
+    os.close(its_end)
+    seen = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert "[" + 40 * "#" + "] 7/7" in seen and "0 running, 0 failed" in seen
 
 
 def test_without_a_store_the_command_says_so(pair):

@@ -58,7 +58,7 @@ def test_no_acknowledged_job_is_lost_by_kills_and_none_runs_twice_uncounted(simu
     for _ in range(KILLS):
         submitter = Submitter(jobs.gateway, number)
         submitter.start()
-        time.sleep(chance.uniform(0.05, 0.5))
+        time.sleep(chance.uniform(0.03, 0.35))
         jobs.end(signal.SIGKILL)
         submitter.over = True
         submitter.join()
