@@ -53,6 +53,7 @@ std::vector<std::string> keep_fixed(const config& now, config& next)
     };
     keep(next.listen, now.listen, "listen");
     keep(next.admin_listen, now.admin_listen, "admin.listen");
+    keep(next.jobs.database, now.jobs.database, "jobs.database");
     if (next.upstreams.size() != now.upstreams.size()) {
         next.upstreams = now.upstreams;
         notes.emplace_back("upstreams: one more or less changes with the next start");
@@ -111,9 +112,12 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
       exchange_(io, counted_, fleet_, generations_, embeddings_),
       clients_(io, memory_),
       admins_(io, memory_),
+      job_pages_(open_jobs(), job_pages::port::open),
+      all_jobs_(open_jobs(), job_pages::port::admin),
       queue_pages_({exchange_, fleet_, generations_, embeddings_, draining_}),
-      admin_pages_({exchange_, fleet_, generations_, embeddings_, counted_, queue_pages_, clients_,
-                    admins_, memory_, draining_, started_, [this] { return settings_; },
+      admin_pages_({exchange_, fleet_, generations_, embeddings_, counted_, queue_pages_, all_jobs_,
+                    clients_, admins_, memory_, draining_, started_, [this] { return settings_; },
+                    [this] { return job_store_ ? job_store_->counts() : job_counts(); },
                     [this] { return warnings(); }, [this] { return reload(); },
                     [this] { drain(); }}),
       beat_now_(io)
@@ -147,12 +151,32 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
                   {{"id", n.id}, {"client", n.client}, {"status", n.status}, {"why", n.why}});
     };
     admins_.own = &admin_pages_;
+    queue_pages_.hand_jobs_to(job_pages_);
+    if (job_room_)
+        clients_.jobs = &job_pages_;
     for (const auto& address : settings_->listen)
         listeners_.push_back(std::make_unique<listener>(clients_, address));
     admin_ = std::make_unique<listener>(admins_, settings_->admin_listen);
 }
 
 whole_gateway::~whole_gateway() = default;
+
+job_room* whole_gateway::open_jobs()
+{
+    if (!settings_->jobs.database)
+        return nullptr;
+    if (!job_room_) {
+        job_store_.emplace(*settings_->jobs.database, 2s);
+        job_runner_.emplace(job_runner::surroundings{
+            io_, exchange_, *job_store_, memory_, [this] { return settings_; },
+            [this](const job& j, job_request what) {
+                return call_of(j, std::move(what), settings_, clients_.via, memory_);
+            }});
+        job_room_.emplace(
+            job_room{*job_store_, *job_runner_, memory_, [this] { return settings_; }, draining_});
+    }
+    return &*job_room_;
+}
 
 reload_outcome whole_gateway::reload()
 {
@@ -200,6 +224,8 @@ void whole_gateway::start()
     if (rules_->keys_asked())
         log::info("every request on the public port needs a key",
                   {{"keys", rules_->keys.size()}, {"exempt", settings_->auth.exempt.size()}});
+    if (job_runner_)
+        job_runner_->start();
     for (const auto& w : warnings())
         log::warn(w);
     service_manager::ready();
@@ -231,6 +257,8 @@ std::vector<std::string> whole_gateway::warnings() const
         all.push_back(*auth.keys_file + " holds no key: nobody may call");
     if (!auth.keys_note.empty())
         all.push_back(auth.keys_note);
+    if (job_store_ && !job_store_->trouble().empty())
+        all.push_back("the job store cannot be used: " + job_store_->trouble());
     return all;
 }
 
@@ -282,6 +310,11 @@ awaitable<void> whole_gateway::leave()
         l->close();
     clients_.close_idle();
     exchange_.refuse_new();
+    if (job_runner_) {
+        // Running jobs go back to where they were: the next process takes them up.
+        job_runner_->stop();
+        co_await job_runner_->stopped(steady::now() + 5s);
+    }
     bool finished = co_await clients_.inside.empty(steady::now() + settings_->drain);
     if (!finished) {
         log::warn("the grace is over: ending what still runs",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "admin/admin_pages.hpp"
+#include "admin/job_pages.hpp"
 #include "admin/queue_pages.hpp"
 #include "downstream/listener.hpp"
 #include "exchange/exchange.hpp"
@@ -47,6 +48,7 @@ private:
     awaitable<void> beat();
     awaitable<void> leave();
     struct upstream_room;  // one upstream with everything that belongs to it
+    job_room* open_jobs();
 
     asio::io_context& io_;
     std::shared_ptr<const config> settings_;
@@ -65,8 +67,15 @@ private:
     std::vector<std::unique_ptr<upstream_room>> upstreams_;
     exchange exchange_;
 
+    // None without `jobs.database`.
+    std::optional<store_thread> job_store_;
+    std::optional<job_runner> job_runner_;
+    std::optional<job_room> job_room_;
+
     session_host clients_;
     session_host admins_;
+    job_pages job_pages_;
+    job_pages all_jobs_;
     queue_pages queue_pages_;
     admin_pages admin_pages_;
     std::vector<std::unique_ptr<listener>> listeners_;

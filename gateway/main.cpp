@@ -1,7 +1,9 @@
 // Arguments, configuration, build, run, exit code.
 #include "base/log.hpp"
 #include "gateway.hpp"
+#include "job_actions.hpp"
 #include "key_command.hpp"
+#include "proxy-config/config.hpp"
 #include "proxy-config/keys_file.hpp"
 
 #include <openssl/ssl.h>
@@ -119,6 +121,7 @@ int serve(const arguments& a)
     auto settings = std::make_shared<const config>(std::move(parsed.value));
     log::open(settings->log.level, settings->log.format);
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file limit is an error of the job store, not the end
     raise_descriptor_limit(settings->limits.connections);
 
     asio::io_context io{1};
@@ -166,6 +169,58 @@ int serve(const arguments& a)
         return failed;
     }
     return clean;
+}
+
+// The verbs of `jobs`, each with what may be said with it.
+void add_jobs(CLI::App& to, jobs_wish& w, const std::function<void(CLI::App&)>& add_config)
+{
+    to.require_subcommand(1);
+    struct verb {
+        const char* name;
+        const char* help;
+        const char* takes;  // I: ids, F: a file, B: --batch, P: --priority, L: a page
+    };
+    for (const verb& v : std::initializer_list<verb>{
+             {"list", "jobs, newest first", "BL"},
+             {"show", "a job and its result", "I"},
+             {"submit", "the jobs in a file, one JSON object on a line", "FBP"},
+             {"results", "finished jobs with their results, as JSON lines, oldest first", "IB"},
+             {"cancel", "end jobs that wait or run", "IB"},
+             {"retry", "queue failed or cancelled jobs again", "IB"},
+             {"reap", "begin again, or fail, what nobody runs; forget what is past retention",
+              ""}}) {
+        auto* s = to.add_subcommand(v.name, v.help);
+        std::string takes = v.takes;
+        auto has = [&](char what) { return takes.find(what) != std::string::npos; };
+        add_config(*s);
+        s->add_flag("--json", w.json, "for programs");
+        if (has('I'))
+            s->add_option("ID", w.ids, "jobs");
+        if (has('F')) {
+            s->add_option("FILE", w.file, "- is standard input")->required();
+            s->add_flag("--wait", w.wait, "until the last one has finished");
+        }
+        if (has('B'))
+            s->add_option("--batch", w.batch, "jobs of this batch")->type_name("NAME");
+        if (has('P'))
+            s->add_option("--priority", w.priority)
+                ->check(CLI::IsMember({"background", "interactive"}));
+        if (has('L')) {
+            s->add_option("--status", w.status, "queued, running, succeeded, failed, cancelled");
+            s->add_option("--limit", w.limit, "so many")->check(CLI::Range(1, 100'000));
+            s->add_option("--cursor", w.cursor, "where another page ended");
+        }
+        s->callback([&w, name = v.name] { w.verb = name; });
+    }
+}
+
+int jobs(const arguments& a, const jobs_wish& w)
+{
+    std::string file;
+    auto parsed = read_configuration(a, file);
+    if (!parsed.mistakes.empty())
+        return tell_mistakes(parsed, file);
+    return do_jobs(w, parsed.value);
 }
 
 int check(const arguments& a)
@@ -218,6 +273,9 @@ int main(int argc, char** argv)
     new_key->add_option("--priority", wanted.priority, "background: yields to others")
         ->capture_default_str()
         ->type_name("WORD");
+    auto* working = app.add_subcommand("jobs", "look at jobs, submit them, have them end");
+    jobs_wish wish;
+    add_jobs(*working, wish, add_config);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
@@ -225,5 +283,7 @@ int main(int argc, char** argv)
     }
     if (keys->parsed())
         return make_new_key(wanted);
+    if (working->parsed())
+        return jobs(a, wish);
     return checking->parsed() ? check(a) : serve(a);
 }

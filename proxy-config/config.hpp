@@ -17,6 +17,9 @@ namespace gateway {
 
 using std::chrono::milliseconds;
 
+// So many upstreams at most (a set of them is a word of as many bits).
+inline constexpr std::size_t most_upstreams = 64;
+
 struct config {
     struct upstream {
         std::string name;

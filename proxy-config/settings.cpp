@@ -4,7 +4,6 @@
 #include "base/text.hpp"
 #include "proxy-config/document.hpp"
 #include "proxy-config/model_spelling.hpp"
-#include "proxy-config/not_available.hpp"
 
 #include <algorithm>
 #include <map>
@@ -37,8 +36,9 @@ setting upstreams(std::vector<config::upstream>& value)
         if (j.empty()) {
             wrong.push_back({place, "must name at least one"});
         }
-        if (const auto why = not_available("upstreams[1]"); j.size() > 1 && !why.empty()) {
-            wrong.push_back({place, std::string(why)});
+        if (j.size() > most_upstreams) {
+            wrong.push_back({place, "at most " + std::to_string(most_upstreams) + " can be named"});
+            return;
         }
         value.assign(j.size(), {});
         for (std::size_t i = 0; i < j.size(); ++i) {
@@ -294,13 +294,6 @@ void read_setting(const setting& key, const json& value, const std::string& path
         read_section(key.keys, value, path, place, wrong);
         return;
     }
-    // Saying "none" where none is the default asks for nothing that could be missing.
-    const bool none =
-        (value.is_null() || (value.is_array() && value.empty())) && key.write().empty();
-    if (const auto why = not_available(path); !why.empty() && !none) {
-        wrong.push_back({place, std::string(why)});
-        return;
-    }
     key.read(value, place, wrong);
 }
 
@@ -309,9 +302,6 @@ ordered_json write_section(const std::vector<setting>& keys, const std::string& 
     auto object = ordered_json::object();
     for (const setting& key : keys) {
         const std::string here = path_of(path, key.name);
-        if (!not_available(here).empty()) {
-            continue;
-        }
         ordered_json value = key.keys.empty() ? key.write() : write_section(key.keys, here);
         if (!value.is_null()) {
             object[std::string(key.name)] = std::move(value);

@@ -21,6 +21,10 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
     auto fail = [&](fault_code code, const char* why) {
         to.fail({code, why, whose::client, retry::no, 0});
     };
+    if (job_pages::are_at(path)) {
+        co_await with_.jobs.answer(r, to);
+        co_return;
+    }
     if (path.starts_with("/gateway/")) {
         co_await with_.queue.answer(r, to);
         co_return;

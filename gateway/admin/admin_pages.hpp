@@ -27,12 +27,14 @@ public:
         const admission& embeddings;
         metrics& counted;
         queue_pages& queue;
+        job_pages& jobs;
         const session_host& clients;
         const session_host& admins;
         const memory_budget& memory;
         const bool& draining;
         instant started;
         std::function<std::shared_ptr<const config>()> settings;
+        std::function<job_counts()> counted_jobs;
         std::function<std::vector<std::string>()> warnings;  // what an operator should know
         std::function<reload_outcome()> reload;
         std::function<void()> drain;
@@ -41,6 +43,10 @@ public:
 
     // Who may change something was decided before (downstream/permission.hpp).
     awaitable<void> answer(const page_request& r, responder& to) override;
+    std::uint64_t longest_body(const request_head& head, const config& c) const override
+    {
+        return with_.jobs.longest_body(head, c);
+    }
 
 private:
     live_rooms rooms() const { return {with_.upstreams, with_.generations, with_.embeddings}; }

@@ -66,6 +66,12 @@ std::vector<gauge_family> admin_pages::gauges() const
     for (const auto* order : {&g, &e})
         if (auto since = order->oldest())
             oldest = std::max(oldest, seconds(now - *since));
+    gauge_family jobs{"jobs", "Jobs in the store, by state.", {}, false};
+    auto counted = with_.counted_jobs();
+    for (auto s : {job_state::queued, job_state::running, job_state::succeeded, job_state::failed,
+                   job_state::cancelled})
+        jobs.samples.push_back({{{"state", std::string(word(s))}}, double(counted[s])});
+
     std::vector<gauge_family> all{
         one("queue_waiting", "Calls that wait for a permit.", double(g.waiting() + e.waiting())),
         one("queue_oldest_seconds", "How long the call that waits longest has waited.", oldest),
@@ -77,6 +83,7 @@ std::vector<gauge_family> admin_pages::gauges() const
         std::move(vram),
         std::move(silence),
         std::move(up),
+        std::move(jobs),
         {"connections",
          "Open connections.",
          {{{{"side", "client"}}, double(with_.clients.open.size())},

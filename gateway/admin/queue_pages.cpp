@@ -43,9 +43,18 @@ std::string call_json(const call_view& v)
     return text_of(j);
 }
 
+std::uint64_t queue_pages::longest_body(const request_head& head, const config& c) const
+{
+    return jobs_ != nullptr ? jobs_->longest_body(head, c) : pages::longest_body(head, c);
+}
+
 awaitable<void> queue_pages::answer(const page_request& r, responder& to)
 {
     const auto& path = r.head.path;
+    if (jobs_ != nullptr && job_pages::are_at(path)) {
+        co_await jobs_->answer(r, to);
+        co_return;
+    }
     bool reads = r.head.method == "GET" || r.head.method == "HEAD";
     bool posts = r.head.method == "POST";
     std::string rest;

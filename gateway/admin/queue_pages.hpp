@@ -1,6 +1,7 @@
 // What anybody may ask on the public port: the queue, and their own call by its id (SPEC §6).
 #pragma once
 
+#include "admin/job_pages.hpp"
 #include "admin/model_counts.hpp"
 #include "downstream/pages.hpp"
 #include "exchange/exchange.hpp"
@@ -25,6 +26,9 @@ public:
     }
 
     awaitable<void> answer(const page_request& r, responder& to) override;
+    std::uint64_t longest_body(const request_head& head, const config& c) const override;
+    // Who answers /gateway/jobs.
+    void hand_jobs_to(job_pages& jobs) { jobs_ = &jobs; }
 
 private:
     std::string queue() const;
@@ -34,6 +38,7 @@ private:
     exchange& calls_;
     live_rooms rooms_;
     const bool& draining_;
+    job_pages* jobs_ = nullptr;
 };
 
 // {"id":…,"phase":…,"position":…} (SPEC §A)

@@ -128,6 +128,8 @@ std::string admin_pages::status(std::string_view query) const
                                 {"ms", u.ms},
                                 {"at", u.at}});
     j["drift"] = std::move(drift);
+    auto jobs = with_.counted_jobs();
+    j["jobs"] = {{"queued", jobs[job_state::queued]}, {"running", jobs[job_state::running]}};
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -24,6 +24,8 @@ std::string_view word(fault_code code)
         case fault_code::bad_method: return "bad_method";
         case fault_code::cancelled: return "cancelled";
         case fault_code::draining: return "draining";
+        case fault_code::conflict: return "conflict";
+        case fault_code::jobs_unavailable: return "jobs_unavailable";
         case fault_code::client_gone: return "client_gone";
     }
     return "upstream_failed";
@@ -54,6 +56,8 @@ int http_status(fault_code code, dialect d)
         case fault_code::bad_method: return 405;
         case fault_code::cancelled: return 503;
         case fault_code::draining: return 503;
+        case fault_code::conflict: return 409;
+        case fault_code::jobs_unavailable: return 503;
         case fault_code::client_gone: return 499;  // for the log only: nobody is there to read it
     }
     return 502;

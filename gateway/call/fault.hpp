@@ -24,12 +24,14 @@ enum class fault_code : std::uint8_t {
     head_too_large,   // head over limits.header_*
     unauthorized,
     forbidden,
-    overloaded,  // memory or connections used up
-    loop,        // our own Via came back
-    not_found,   // no such call, no such page
-    bad_method,  // a page of ours asked with the wrong method
-    cancelled,   // by an operator or by POST …/cancel
-    draining,    // the gateway is stopping
+    overloaded,        // memory or connections used up
+    loop,              // our own Via came back
+    not_found,         // no such call, no such page
+    bad_method,        // a page of ours asked with the wrong method
+    cancelled,         // by an operator or by POST …/cancel
+    draining,          // the gateway is stopping
+    conflict,          // a job is not in a state for that; its idempotency key is another's
+    jobs_unavailable,  // the job store cannot be used
     client_gone,
 };
 

@@ -1,4 +1,4 @@
-// Where an answer goes: a client's socket, or (one day) a job's row. The exchange does not know
+// Where an answer goes: a client's socket, or a job's rows. The exchange does not know
 // which. Nothing here blocks: what the other side does not take at once is kept, within bounds.
 #pragma once
 

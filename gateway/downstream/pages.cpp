@@ -99,4 +99,12 @@ awaitable<bool> responder::pause(duration d)
     co_return to_.left() == client_connection::leaving::no&& to_.within_budget();
 }
 
+awaitable<bool> responder::room()
+{
+    constexpr std::size_t enough = 256 * 1024;
+    if (to_.backlog() > enough)
+        co_await to_.taken_down_to(enough / 2, instant::max());
+    co_return to_.left() == client_connection::leaving::no&& to_.within_budget();
+}
+
 }  // namespace gateway

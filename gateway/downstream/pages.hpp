@@ -6,6 +6,7 @@
 #include "downstream/connection.hpp"
 #include "downstream/head.hpp"
 #include "downstream/identity.hpp"
+#include "proxy-config/config.hpp"
 
 #include <string>
 #include <string_view>
@@ -33,9 +34,12 @@ public:
     void begin_events();
     void event(std::string_view name, std::string_view data);
     void comment(std::string_view text);
+    void events(std::string_view text) { comment(text); }  // already written as such
     void end();
     // Waits; false when the client has left meanwhile (then nothing more need be said).
     awaitable<bool> pause(duration d);
+    // Returns when the client has taken most of what was said; false when it has left.
+    awaitable<bool> room();
 
     bool answered() const { return answered_; }
     bool keep_alive() const { return manners_.keep_alive; }
@@ -60,6 +64,12 @@ public:
     virtual ~pages() = default;
     // Answers, always.
     virtual awaitable<void> answer(const page_request& r, responder& to) = 0;
+    // How long a body may be; a page takes none that is longer than a few settings unless it says
+    // so.
+    virtual std::uint64_t longest_body(const request_head&, const config&) const
+    {
+        return 1u << 20;
+    }
 };
 
 }  // namespace gateway

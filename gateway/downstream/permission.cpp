@@ -1,5 +1,7 @@
 #include "downstream/permission.hpp"
 
+#include "downstream/later.hpp"
+
 #include "base/text.hpp"
 
 #include <algorithm>
@@ -92,20 +94,6 @@ bool covers(std::string_view exemption, std::string_view path)
     return exemption == path;
 }
 
-// Prefer: respond-async (RFC 7240 §4.1)
-bool wants_job(const request_head& head)
-{
-    return std::any_of(head.fields.begin(), head.fields.end(), [](const field& f) {
-        if (!iequals(f.name, "Prefer")) {
-            return false;
-        }
-        const auto wishes = split(f.value, ',');
-        return std::any_of(wishes.begin(), wishes.end(), [](std::string_view wish) {
-            return iequals(trim(wish.substr(0, wish.find(';'))), "respond-async");
-        });
-    });
-}
-
 // From this machine itself, by a name of its own: a page of somebody else's, whose name leads here
 // (DNS rebinding), is not.
 bool is_here(const request_head& head, const identity& who, const session_rules& rules)
@@ -159,7 +147,7 @@ std::optional<scope> needed_scope(const request_head& head, const classified& ho
                                                                   : std::optional(scope::inference);
         default: break;
     }
-    return settings.jobs.database && wants_job(head) ? scope::jobs : scope::inference;
+    return settings.jobs.database && asks_for_later(head) ? scope::jobs : scope::inference;
 }
 
 bool is_exempt(const request_head& head, const classified& how,

@@ -200,7 +200,8 @@ private:
                      {head_.http_1_0, keep, head_.method == "HEAD", std::move(id), cors_fields_});
         page_request request{head_, {}, who};
         auto share = memory_budget::share(host_.memory);
-        auto taken = co_await take_body(c_, head_, bounds(1u << 20), request.body, share);
+        auto most = host_.own->longest_body(head_, settings());
+        auto taken = co_await take_body(c_, head_, bounds(most), request.body, share);
         if (!taken) {
             if (taken.error().code != fault_code::client_gone)
                 refuse(taken.error(), dialect::native);
@@ -221,6 +222,13 @@ private:
             keep = false;  // what is left of the body is not read
         if (!taken && taken.error().code == fault_code::client_gone)
             co_return false;
+        bool runs = c.what == kind::generation || c.what == kind::embedding;
+        if (taken && runs && host_.jobs != nullptr && asks_for_later(head_)) {
+            responder to(c_, {head_.http_1_0, keep, false, c.id, cors_fields_});
+            page_request request{head_, {}, who};
+            co_await host_.jobs->take(c, request, to);
+            co_return to.keep_alive() && c_.left() == leaving::no;
+        }
         client_sink to(c_, c, {head_.http_1_0, keep, false, cors_fields_});
         if (!taken) {
             note({c.id, c.client, c.where, http_status(taken.error().code, c.words),

@@ -7,6 +7,7 @@
 #include "base/memory_budget.hpp"
 #include "call/sink.hpp"
 #include "downstream/connection.hpp"
+#include "downstream/later.hpp"
 #include "downstream/pages.hpp"
 #include "downstream/session_rules.hpp"
 
@@ -34,6 +35,7 @@ struct session_host {
     std::function<std::shared_ptr<const session_rules>()> rules;
     service* calls = nullptr;  // none on the admin port
     pages* own = nullptr;      // /gateway/… on the public port, everything on the admin port
+    later* jobs = nullptr;     // none: every client waits for its answer
     std::string via;           // the pseudonym of this process in Via
     bool closing = false;      // draining: no further request is read
     instant closing_since{};

@@ -35,6 +35,8 @@ std::string_view default_text(fault_code code)
         case fault_code::bad_method: return "method not allowed";
         case fault_code::cancelled: return "cancelled";
         case fault_code::draining: return "the gateway is stopping";
+        case fault_code::conflict: return "not in this state";
+        case fault_code::jobs_unavailable: return "the job store cannot be used";
         case fault_code::client_gone: return "the client is gone";
     }
     return "failed";

@@ -38,6 +38,8 @@ TEST_CASE("every fault has its word and its status in each dialect")
         {fault_code::bad_method, "bad_method", 405, 405, 405},
         {fault_code::cancelled, "cancelled", 503, 503, 503},
         {fault_code::draining, "draining", 503, 503, 503},
+        {fault_code::conflict, "conflict", 409, 409, 409},
+        {fault_code::jobs_unavailable, "jobs_unavailable", 503, 503, 503},
         {fault_code::client_gone, "client_gone", 499, 499, 499},
     };
     std::set<std::string_view> words;

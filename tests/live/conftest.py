@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-pytest.register_assert_rewrite("harness", "processes")
+pytest.register_assert_rewrite("harness", "processes", "jobs_at_work")
 
 from harness import BUILD, Gateway, Simulator  # noqa: E402
+from jobs_at_work import jobs_on  # noqa: E402, F401
 from scripted import scripted  # noqa: E402, F401
 
 

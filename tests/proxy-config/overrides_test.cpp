@@ -54,7 +54,6 @@ TEST_CASE("a mistake in an override is told at the flag or variable it came from
         mistakes_in("", {{"max_concurrent", "none", "--max-concurrent"},
                          {"queue.max_wait", "30", "OLLAMA_GATEWAY_QUEUE_MAX_WAIT"},
                          {"listen", "127.0.0.1:1,x", "--listen"},
-                         {"jobs.database", "x", "OLLAMA_GATEWAY_JOBS_DATABASE"},
                          {"upstreams", "gpu", "--upstream"},
                          {"log.level", "\xFF", "--log-level"},
                          {"listen", "", "V"},
@@ -68,7 +67,6 @@ TEST_CASE("a mistake in an override is told at the flag or variable it came from
         "\"30\"\n"
         "--listen[1]: must end in a port: \"127.0.0.1:11435\", \"[::1]:11435\", \":11435\", or be "
         "\"unix:/path\", not \"x\"\n"
-        "OLLAMA_GATEWAY_JOBS_DATABASE: not available in this version\n"
         "V: must name at least one\n"
         "V: no such setting: \"nothing\"\n"
         "V: no such setting: \"models\"\n");
@@ -88,8 +86,8 @@ TEST_CASE("upstreams given by flag replace those of the file and keep what is no
     CHECK(with("", {{"upstreams", "http://b/x=y", "--upstream"}}).upstreams ==
           list{{"b:80", "http://b/x=y", 3, 2, {}}});
     CHECK(with("", {{"upstreams", "http://[::1]:5", "--upstream"}}).upstreams[0].name == "[::1]:5");
-    CHECK(mistakes_in("", {{"upstreams", "http://a,b=http://b", "--upstream"}}) ==
-          "--upstream: only one upstream is supported in this version\n");
+    CHECK(with("", {{"upstreams", "http://a,b=http://b", "--upstream"}}).upstreams ==
+          list{{"a:80", "http://a", 3, 2, {}}, {"b", "http://b", 3, 2, {}}});
     CHECK(mistakes_in("", {{"upstreams", " , ", "--upstream"}}) ==
           "--upstream: must name at least one\n");
 }

@@ -101,7 +101,6 @@ TEST_CASE("the effective configuration is written for people")
     CHECK(shown.find("\"body\": \"64MiB\"") != std::string::npos);
     CHECK(shown.find("\"listen\": \"127.0.0.1:11435\"") != std::string::npos);
     CHECK(shown.find("\"load\"") == std::string::npos);  // not available
-    CHECK(shown.find("\"jobs\"") == std::string::npos);
 }
 
 TEST_CASE("a mistake is told with its place and what would be right")
@@ -240,37 +239,32 @@ TEST_CASE("a file nested without end is refused")
     CHECK(mistakes_in(deep) == "queue: is nested deeper than anything here\n");
 }
 
-TEST_CASE("what this version cannot do is refused, unless it is asked to do nothing")
+TEST_CASE("several upstreams, each with its VRAM, and what a model falls back to")
 {
-    struct row {
-        const char* json;
-        const char* place;
-    };
-    for (const row& r : std::vector<row>{
-             {R"({"upstreams": [{"url": "http://a", "vram": "24GiB"}]})", "upstreams[0].vram"},
-             {R"({"timeouts": {"load": "15m"}})", "timeouts.load"},
-             {R"({"unload": {"stuck_file": "/run/x"}})", "unload.stuck_file"},
-             {R"({"models": {"m": {"fallbacks": ["n"]}}})", "models.m.fallbacks"},
-             {R"({"models": {"m": {"timeouts": {"load": "1m"}}}})", "models.m.timeouts.load"},
-             {R"({"models": {"m": {"keep_alive": -1}}})", "models.m.keep_alive"},
-             {R"({"models": {"m": {"pin_options": false}}})", "models.m.pin_options"},
-             {R"({"models": {"m": {"reuse_larger_context": true}}})",
-              "models.m.reuse_larger_context"},
-             {R"({"jobs": {"database": "jobs.db"}})", "jobs.database"},
-             {R"({"jobs": {"retention": "30d"}})", "jobs.retention"},
-             {R"({"jobs": {"retention": null}})", "jobs.retention"},
-             {R"({"jobs": {"max_attempts": 2}})", "jobs.max_attempts"},
-             {R"({"jobs": {"max_concurrent": 0}})", "jobs.max_concurrent"}}) {
-        CAPTURE(r.json);
-        CHECK(mistakes_in(r.json) == std::string(r.place) + ": not available in this version\n");
+    const auto parsed = parse_config(R"({
+        "upstreams": [{"name": "a", "url": "http://a", "vram": "24GiB"}, {"name": "b", "url": "http://b"}],
+        "timeouts": {"load": "2m"}, "unload": {"stuck_file": "/run/stuck"},
+        "models": {"M": {"fallbacks": ["n", "o:7b"], "timeouts": {"load": "1m"}, "keep_alive": -1,
+                         "pin_options": true, "reuse_larger_context": false}}})",
+                                     {});
+    REQUIRE(given::told(parsed.mistakes).empty());
+    const config& c = parsed.value;
+    CHECK(c.upstreams.size() == 2);
+    CHECK(c.upstreams[0].vram == 24ull << 30);
+    CHECK_FALSE(c.upstreams[1].vram.has_value());
+    CHECK(timeouts_for(c, "m:latest").load == 1min);
+    CHECK(timeouts_for(c, "other").load == 2min);
+    const auto* m = settings_for(c, "library/m");
+    REQUIRE(m != nullptr);
+    CHECK(m->fallbacks == std::vector<std::string>{"n", "o:7b"});
+    CHECK(m->keep_alive == "-1");
+    CHECK((m->pin_options && !m->reuse_larger_context));
+    CHECK(settings_for(c, "other") == nullptr);
+    std::string many = R"({"upstreams": [)";
+    for (int n = 0; n < 65; ++n) {
+        many += (n == 0 ? "" : ",") + std::string(R"({"url": "http://h)") + std::to_string(n) + "\"}";
     }
-    CHECK(mistakes_in(R"({"upstreams": [{"url": "http://a"}, {"url": "http://b"}]})") ==
-          "upstreams: only one upstream is supported in this version\n");
-    CHECK(mistakes_in(
-              R"({"upstreams": [{"url": "http://a", "vram": null}], "jobs": {"database": null},
-                          "models": {"m": {"fallbacks": [], "keep_alive": null}},
-                          "unload": {"stuck_file": null}})")
-              .empty());
+    CHECK(mistakes_in(many + "]}") == "upstreams: at most 64 can be named\n");
 }
 
 TEST_CASE("a model's own timeouts hold for it under every spelling of its name")
@@ -322,4 +316,19 @@ TEST_CASE("whatever bytes stand in the file, the answer is a configuration or mi
         }
     }
     CHECK(accepted > 400);  // the unchanged ones at least; else this tests only the JSON parser
+}
+
+TEST_CASE("jobs are off without a database, and on with one")
+{
+    CHECK_FALSE(parse_config("", {}).value.jobs.database);
+    const config c = parse_config(R"({"jobs": {"database": "/var/lib/jobs.db", "retention": "2d",
+                                               "max_attempts": 5, "max_concurrent": 7}})",
+                                  {})
+                         .value;
+    CHECK(c.jobs.database == "/var/lib/jobs.db");
+    CHECK(c.jobs.retention == std::chrono::hours(48));
+    CHECK(c.jobs.max_attempts == 5);
+    CHECK(c.jobs.max_concurrent == 7);
+    CHECK(mistakes_in(R"({"jobs": {"max_attempts": 0}})") ==
+          "jobs.max_attempts: must be a whole number from 1 to 100, not 0\n");
 }

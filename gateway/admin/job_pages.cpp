@@ -1,0 +1,302 @@
+#include "admin/job_pages.hpp"
+
+#include "admin/job_submission.hpp"
+#include "base/text.hpp"
+#include "downstream/request_id.hpp"
+#include "jobs/job_json.hpp"
+#include "jobs/unix_time.hpp"
+
+#include <algorithm>
+
+namespace gateway {
+
+namespace {
+
+constexpr std::string_view here = "/gateway/jobs";
+
+fault no(fault_code code, std::string why)
+{
+    return {code, std::move(why), whose::client, retry::no, 0};
+}
+
+fault no_such_job()
+{
+    return no(fault_code::not_found, "no job of this id");
+}
+
+std::string location(const std::string& id)
+{
+    return "Location: " + std::string(here) + "/" + id + "\r\n";
+}
+
+// The query as it is asked: every name once, none unknown.
+struct listing {
+    job_filter filter;
+    unsigned limit = 20;
+    std::int64_t cursor = 0;
+    std::string mistake;
+};
+
+listing listing_of(std::string_view query)
+{
+    listing l;
+    for (auto part : split(query, '&')) {
+        if (part.empty())
+            continue;
+        auto equals = part.find('=');
+        auto name = part.substr(0, equals);
+        auto value = percent_decode(equals == std::string_view::npos ? std::string_view()
+                                                                     : part.substr(equals + 1));
+        if (!value) {
+            l.mistake = std::string(name) + ": is not percent-encoded";
+        } else if (value->empty()) {
+            continue;  // status=&batch=: asked for nothing
+        } else if (name == "status") {
+            l.filter.state = job_state_of(*value);
+            if (!l.filter.state)
+                l.mistake = "status: queued, running, succeeded, failed or cancelled";
+        } else if (name == "batch") {
+            l.filter.batch = std::move(*value);
+        } else if (name == "limit") {
+            auto n = parse_uint(*value, 100);
+            l.limit = static_cast<unsigned>(n.value_or(0));
+            if (l.limit == 0)
+                l.mistake = "limit: 1 to 100";
+        } else if (name == "cursor") {
+            auto n = parse_uint(*value, INT64_MAX);
+            l.cursor = static_cast<std::int64_t>(n.value_or(0));
+            if (l.cursor == 0)
+                l.mistake = "cursor: is the next_cursor of another page";
+        } else {
+            l.mistake = to_valid_utf8(name) + ": status, batch, limit or cursor";
+        }
+    }
+    return l;
+}
+
+}  // namespace
+
+fault unusable(const store_error& e)
+{
+    return {fault_code::jobs_unavailable, "the job store cannot be used: " + e.text, whose::ours,
+            retry::elsewhere, 10};
+}
+
+bool job_pages::are_at(std::string_view path)
+{
+    return path.starts_with(here) && (path.size() == here.size() || path[here.size()] == '/');
+}
+
+std::uint64_t job_pages::longest_body(const request_head& head, const config& c) const
+{
+    return head.method == "POST" && head.path == here ? c.limits.body : 1u << 20;
+}
+
+job_scope job_pages::scope_of(const identity& who) const
+{
+    if (at_ == port::admin)
+        return {true, {}};
+    return {false, owner_of(who)};
+}
+
+awaitable<void> job_pages::answer(const page_request& r, responder& to)
+{
+    const auto& method = r.head.method;
+    bool reads = method == "GET" || method == "HEAD";
+    std::string id, verb;
+    if (r.head.path.size() > here.size())
+        id = r.head.path.substr(here.size() + 1);
+    if (auto slash = id.find('/'); slash != std::string::npos) {
+        verb = id.substr(slash + 1);
+        id.resize(slash);
+    }
+    id = to_lower(id);
+    bool changes = verb == "cancel" || verb == "retry";
+    bool whole_list = r.head.path == here;
+    if (room_ == nullptr) {
+        to.fail(no(fault_code::not_found, "jobs are off: `jobs.database` names no file"));
+    } else if (!whole_list && (id.empty() || !(verb.empty() || changes || verb == "events"))) {
+        to.fail(no(fault_code::not_found, "no such page"));
+    } else if (whole_list && method == "POST") {
+        co_await submit(r, to);
+    } else if (whole_list && reads) {
+        co_await list(r, to);
+    } else if (verb == "events" && method == "GET") {
+        co_await events(std::move(id), r, to);
+    } else if (!whole_list && verb.empty() && reads) {
+        co_await show(std::move(id), r, to);
+    } else if ((changes && method == "POST") ||
+               (!whole_list && verb.empty() && method == "DELETE")) {
+        co_await change(std::move(id), std::move(verb), r, to);
+    } else {
+        to.fail(no(fault_code::bad_method, changes        ? "use POST"
+                                           : whole_list   ? "use GET or POST"
+                                           : verb.empty() ? "use GET or DELETE"
+                                                          : "use GET"));
+    }
+}
+
+awaitable<void> job_pages::submit(const page_request& r, responder& to)
+{
+    auto read = read_submission(r.body);
+    if (!read) {
+        to.fail(read.error());
+        co_return;
+    }
+    bool many = read->many;
+    auto jobs = std::make_shared<std::vector<new_job>>(std::move(read->jobs));
+    for (auto& j : *jobs) {
+        j.id = random_id();
+        j.client = r.who.client;
+        j.owner = owner_of(r.who);
+    }
+    auto scope = scope_of(r.who);
+    struct outcome {
+        std::vector<submitted> told;
+        job_page page;
+    };
+    auto work = [jobs, scope](job_store& s) -> store_result<outcome> {
+        auto got = s.submit(*jobs, unix_ms());
+        if (!got)
+            return got.error();
+        outcome o{std::move(*got), {}};
+        for (const auto& one : o.told) {
+            if (one.conflict)
+                break;
+            auto j = s.find(one.id, scope);
+            if (!j)
+                return j.error();
+            if (*j)
+                o.page.jobs.push_back(std::move(**j));
+        }
+        return o;
+    };
+    auto done = co_await room_->store.ask(std::move(work));
+    if (!done) {
+        to.fail(unusable(done.error()));
+        co_return;
+    }
+    auto conflict = std::find_if(done->told.begin(), done->told.end(),
+                                 [](const submitted& s) { return s.conflict; });
+    if (conflict != done->told.end() || done->page.jobs.empty()) {
+        to.fail(no(fault_code::conflict, "this idempotency_key was used for another request"));
+        co_return;
+    }
+    room_->runner.look();
+    if (many)
+        to.json(202, job_list_json(done->page));
+    else
+        to.whole(202, "application/json", job_json(done->page.jobs.front()),
+                 location(done->page.jobs.front().id));
+}
+
+awaitable<void> job_pages::take(const call& c, const page_request& r, responder& to)
+{
+    auto wanted = std::make_shared<std::vector<new_job>>();
+    wanted->push_back(job_of(c, r));
+    auto scope = scope_of(r.who);
+    auto work = [wanted, scope](job_store& s) -> store_result<std::optional<job>> {
+        auto got = s.submit(*wanted, unix_ms());
+        if (!got)
+            return got.error();
+        if (got->front().conflict)
+            return std::optional<job>();
+        return s.find(got->front().id, scope);
+    };
+    auto done = co_await room_->store.ask(std::move(work));
+    if (!done) {
+        to.fail(unusable(done.error()), c.words);
+    } else if (!*done) {
+        to.fail(no(fault_code::conflict, "this Idempotency-Key was used for another request"),
+                c.words);
+    } else {
+        room_->runner.look();
+        to.whole(202, "application/json", job_json(**done),
+                 location((*done)->id) + "Preference-Applied: respond-async\r\n");
+    }
+}
+
+awaitable<void> job_pages::list(const page_request& r, responder& to)
+{
+    auto l = listing_of(r.head.query);
+    if (!l.mistake.empty()) {
+        to.fail(no(fault_code::bad_request, l.mistake));
+        co_return;
+    }
+    l.filter.whose = scope_of(r.who);
+    // Jobs without an owner are known by their ids, so whoever could list them could have them:
+    // only who reaches the admin port anyway.
+    bool local = may_manage("local", r.who, room_->settings()->hosts.empty(), {});
+    if (!l.filter.whose.all && !l.filter.whose.owner && !local) {
+        to.fail(no(fault_code::forbidden,
+                   "without a key a job is known by its id alone; the admin port lists all"));
+        co_return;
+    }
+    auto work = [l](job_store& s) { return s.list(l.filter, l.limit, l.cursor); };
+    auto page = co_await room_->store.ask(std::move(work));
+    if (page)
+        to.json(200, job_list_json(*page));
+    else
+        to.fail(unusable(page.error()));
+}
+
+awaitable<void> job_pages::show(std::string id, const page_request& r, responder& to)
+{
+    auto scope = scope_of(r.who);
+    auto work = [id, scope](job_store& s) { return s.with_answer(id, scope); };
+    auto got = co_await room_->store.ask(std::move(work));
+    if (!got) {
+        to.fail(unusable(got.error()));
+        co_return;
+    }
+    if (!*got) {
+        to.fail(no_such_job());
+        co_return;
+    }
+    auto share = memory_budget::share(room_->memory);
+    if (share.hold((*got)->answer.size() * 3))
+        to.json(200, job_json((*got)->what, (*got)->answer));
+    else
+        to.fail({fault_code::overloaded, "out of memory for this answer (limits.memory)",
+                 whose::ours, retry::elsewhere, 5});
+}
+
+awaitable<void> job_pages::change(std::string id, std::string verb, const page_request& r,
+                                  responder& to)
+{
+    auto scope = scope_of(r.who);
+    struct outcome {
+        job_answer what;
+        std::optional<job> now;
+    };
+    auto work = [id, verb, scope](job_store& s) -> store_result<outcome> {
+        auto done = verb == "cancel"  ? s.cancel(id, scope, unix_ms())
+                    : verb == "retry" ? s.retry(id, scope)
+                                      : s.remove(id, scope);
+        if (!done)
+            return done.error();
+        auto now = s.find(id, scope);
+        if (!now)
+            return now.error();
+        return outcome{*done, std::move(*now)};
+    };
+    auto done = co_await room_->store.ask(std::move(work));
+    if (!done) {
+        to.fail(unusable(done.error()));
+        co_return;
+    }
+    auto state = done->now ? std::string(word(done->now->life.state)) : std::string("gone");
+    if (done->what == job_answer::unknown) {
+        to.fail(no_such_job());
+    } else if (done->what == job_answer::not_now) {
+        to.fail(no(fault_code::conflict, "the job is " + state));
+    } else {
+        room_->runner.look();
+        if (done->now)
+            to.json(done->what == job_answer::asked ? 202 : 200, job_json(*done->now));
+        else
+            to.whole(204, {}, {});
+    }
+}
+
+}  // namespace gateway

@@ -1,0 +1,21 @@
+#include "downstream/later.hpp"
+
+#include "base/text.hpp"
+
+#include <algorithm>
+
+namespace gateway {
+
+bool asks_for_later(const request_head& head)
+{
+    return std::any_of(head.fields.begin(), head.fields.end(), [](const field& f) {
+        if (!iequals(f.name, "Prefer"))
+            return false;
+        auto wishes = split(f.value, ',');
+        return std::any_of(wishes.begin(), wishes.end(), [](std::string_view w) {
+            return iequals(split(w, ';').front(), "respond-async");
+        });
+    });
+}
+
+}  // namespace gateway
