@@ -145,6 +145,5 @@ def test_live_calls_overtake_waiting_jobs_and_find_a_permit(simulate, jobs_on, p
     # With one permit it waits for the job that has it; with more there is one for it.
     assert sorted(times)[len(times) // 2] < (2.0 if permits == 1 else 0.3) * PATIENCE, times
     assert jobs.count("queued") > 900
-    jobs.command("cancel", *[j["id"] for j in jobs.list("?limit=100&status=running")["jobs"]])
     jobs.sql("UPDATE jobs SET state = 4, finished_at = created_at WHERE state = 0")
     jobs.until_finished()

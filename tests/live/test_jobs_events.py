@@ -8,7 +8,7 @@ from harness import eventually
 from jobs_at_work import events_of, pieces_of, text_of
 
 SLOW = "slow,load=0s,prompt=50ms,rate=25,tokens=60"
-LONG = "long,load=0s,prompt=50ms,rate=25,tokens=160"  # its pieces are written five times a second
+LONG = "long,load=0s,prompt=50ms,rate=13,tokens=160"  # its pieces are written five times a second
 
 
 def some_events(client, wanted):
