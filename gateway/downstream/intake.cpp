@@ -27,8 +27,16 @@ fault bad_framing()
 
 }  // namespace
 
-client_upload::client_upload(client_connection& from, const request_head& head)
-    : from_(from), decoder_(decoder_for(head))
+instant body_bounds::until(instant began, std::uint64_t received) const
+{
+    if (patience == duration{})
+        return instant::max();
+    auto earned = rate == 0 ? std::uint64_t{0} : received * 1000 / rate;
+    return began + patience + std::chrono::milliseconds(earned);
+}
+
+client_upload::client_upload(client_connection& from, const request_head& head, body_bounds bounds)
+    : from_(from), decoder_(decoder_for(head)), bounds_(bounds)
 {
     if (!decoder_.done())
         from_.read_ahead(taking);
@@ -47,12 +55,20 @@ awaitable<std::span<const char>> client_upload::next()
         if (from_.ahead().empty()) {
             if (from_.left() != client_connection::leaving::no || from_.closed())
                 break;
-            co_await from_.more_than(0, instant::max());
+            auto began = steady::now();
+            auto deadline = bounds_.until(began - waited_, received_);
+            if (began >= deadline) {
+                bad_ = true;
+                break;
+            }
+            co_await from_.more_than(0, deadline);
+            waited_ += steady::now() - began;
             continue;
         }
         piece_ = from_.ahead();
         auto step = decoder_.decode(std::span(piece_.data(), piece_.size()));
         from_.consume(step.consumed);
+        received_ += step.consumed;
         piece_.resize(step.payload);
         bad_ = step.bad;
     }
@@ -91,11 +107,7 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
                               retry::elsewhere, 5};
                 break;
             }
-            // So slow that it can only be an attack or a dead link: patience, then a least rate.
-            auto allowed = bounds.patience;
-            if (bounds.rate != 0)
-                allowed += std::chrono::milliseconds(received * 1000 / bounds.rate);
-            auto deadline = bounds.patience == duration{} ? instant::max() : began + allowed;
+            auto deadline = bounds.until(began, received);
             if (steady::now() >= deadline) {
                 taken = fault{fault_code::bad_request,
                               "the body came too slowly (limits.header_timeout, limits.body_rate)",

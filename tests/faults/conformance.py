@@ -8,7 +8,6 @@ they make of it to CONFORMANCE.md.
 Wanted: build/ollama-gateway (GATEWAY_BUILD_DIR says where else), nginx, HAProxy."""
 
 import argparse
-import datetime
 import sys
 from pathlib import Path
 
@@ -34,7 +33,7 @@ WAYS = {  # how the gateway is asked: (byte by byte, to a path whose body is str
 
 def right(row, verdict):
     """Is that what RFC 9112 wants of the row? None where it leaves it open."""
-    if verdict == "SMUGGLED":
+    if verdict in ("SMUGGLED", "reads on"):
         return False
     if row.rfc == "either":
         return None
@@ -73,9 +72,10 @@ def run(rows):
 
 
 def sums(rows, found, name):
-    """(as the RFC wants, of so many; smuggled)"""
+    """As the RFC wants, of so many; where it reads on; smuggled."""
     judged = [right(row, found[name][row.id][0]) for row in rows if row.rfc != "either"]
-    return sum(judged), len(judged), sum(v == "SMUGGLED" for v, _ in found[name].values())
+    verdicts_of = [v for v, _ in found[name].values()]
+    return sum(judged), len(judged), verdicts_of.count("reads on"), verdicts_of.count("SMUGGLED")
 
 
 def shown(row, verdict, statuses):
@@ -95,16 +95,18 @@ def table(rows, found, versions):
     out += [f"{len(rows)} requests of `requests.jsonl`, as bytes on the wire, sent to ollama-gateway {versions['gateway']}"]
     out[-1] += "".join(f", {titles[p]} {versions[p]}" for p in peers)
     out[-1] += " in one run, each before the same upstream, which records what it gets. Written by"
-    out += ["`tests/faults/conformance.py --write`" f" on {datetime.date.today()}; the gateway's column is kept by `test_conformance.py`.", ""]
+    out += ["`tests/faults/conformance.py --write`; the gateway's column is kept by `test_conformance.py`.", ""]
     out += ["*RFC*: what RFC 9110 and 9112 want; *either* where they leave it open. *reject* is a 4xx or 5xx, the"]
-    out += ["connection closed, and nothing at the upstream; *closes* is that without an answer. In bold what is not as"]
-    out += ["the RFC wants. The gateway is stricter than the RFC in places, on purpose: what it cannot be sure of it does not"]
+    out += ["connection closed, and nothing at the upstream; *closes* is that without an answer; *reads on*: what stood"]
+    out += ["behind a broken message was taken for a request; *smuggled*: it was one for the upstream and not for the proxy."]
+    out += ["In bold what is not as the RFC wants. The gateway is stricter than the RFC in places, on purpose: what it cannot be sure of it does not"]
     out += ["pass on. Its verdicts are the same whole and byte by byte, for bodies that are held and for those that are"]
-    out += ["streamed. nginx and HAProxy run as in `bench/compare.d`, without options that would make them stricter.", ""]
-    out += ["| | as the RFC wants | smuggled |", "|---|---|---|"]
+    out += ["streamed. The absolute form, which only clients of a proxy send, is refused though a server should take it."]
+    out += ["nginx and HAProxy run as in `bench/compare.d`, without options that would make them stricter.", ""]
+    out += ["| | as the RFC wants | reads on | smuggled |", "|---|---|---|---|"]
     for name in ["whole", *peers]:
-        good, of, smuggled = sums(rows, found, name)
-        out.append(f"| {titles.get(name, 'gateway')} | {good} of {of} | {smuggled} |")
+        good, of, on, smuggled = sums(rows, found, name)
+        out.append(f"| {titles.get(name, 'gateway')} | {good} of {of} | {on} | {smuggled} |")
     out += ["", f"| | request | RFC | gateway | {' | '.join(titles[p] for p in peers)} |", "|---" * (4 + len(peers)) + "|"]
     for row in rows:
         cells = [shown(row, *found[name][row.id]) for name in ["whole", *peers]]
@@ -128,7 +130,7 @@ def main():
         elif any(right(row, v) is False for v in theirs.values()):
             print(f"{row!r}: {row.rfc}: {theirs}")
     for name in found:
-        print("{:24} {} of {} as the RFC wants, {} smuggled".format(name, *sums(rows, found, name)))
+        print("{:24} {} of {} as the RFC wants, reads on in {}, {} smuggled".format(name, *sums(rows, found, name)))
     if wishes.write:
         if missing:
             sys.exit("the table has both peers or is not written")

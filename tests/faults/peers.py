@@ -1,6 +1,7 @@
 """nginx and HAProxy before a given upstream, configured as bench/compare does; for comparisons only."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,7 +24,7 @@ class Peer:
         if not binary:
             raise FileNotFoundError(name)
         said = subprocess.run([binary, "-v"], capture_output=True, text=True)
-        self.version = (said.stderr + said.stdout).split("\n")[0].split("version")[-1].split()[0].removeprefix("nginx/")
+        self.version = re.search(r"version\D*(\d[^\s]*)", said.stderr + said.stdout).group(1)
         config = self._configure({"nginx": "nginx.conf.in", "haproxy": "haproxy.cfg.in"}[name], upstream_port)
         command = {
             "nginx": [binary, "-e", f"{self._directory.name}/error.log", "-p", self._directory.name, "-c", config],

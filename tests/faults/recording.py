@@ -109,5 +109,7 @@ class Recording:
                 pass
             return body if line else None
         size = int(named.get(b"content-length", b"0"))
+        if not 0 <= size < 1 << 40:
+            raise ValueError
         body = wire.read(size)
         return body if len(body) == size else None

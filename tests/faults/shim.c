@@ -1,6 +1,6 @@
 /* Laid before the C library (LD_PRELOAD) by shims.py: names that resolve when the test likes, and a wall clock that
  * jumps.
- *   SHIM_NAMES  a file with one word: what becomes of a lookup of upstream.test: hang (until it says otherwise),
+ *   SHIM_NAMES  a file with one word: what becomes of a lookup of upstream.internal: hang (until it says otherwise),
  *               fail, or ok (127.0.0.1)
  *   SHIM_CLOCK  a file with a decimal number of seconds that CLOCK_REALTIME is off by */
 #define _GNU_SOURCE
@@ -30,7 +30,7 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     char word[16];
     if (!real)
         real = dlsym(RTLD_NEXT, "getaddrinfo");
-    if (!node || strcmp(node, "upstream.test") != 0)
+    if (!node || strcmp(node, "upstream.internal") != 0)
         return real(node, service, hints, found);
     while (word_of("SHIM_NAMES", word, sizeof word) > 0 && strncmp(word, "hang", 4) == 0)
         usleep(10000);

@@ -38,7 +38,7 @@ class Shim:
         new.rename(path)
 
     def names(self, word):
-        """What becomes of a lookup of upstream.test: hang, fail or ok."""
+        """What becomes of a lookup of upstream.internal: hang, fail or ok."""
         self._write(self._names, word)
 
     def clock(self, seconds):

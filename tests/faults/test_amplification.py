@@ -39,7 +39,7 @@ REQUESTS = {
     "lists": ("/api/generate", FRAME + b',"x":[' + b"[]," * (SIZE // 3) + b"1]}", {}),
     "keys": ("/api/chat", b'{"model":"llama3"' + b"".join(b',"k%d":0' % n for n in range(SIZE // 12)) + b"}", {}),
     "messages": ("/v1/chat/completions", b'{"model":"llama3","messages":[' + b"{}," * (SIZE // 3) + b"{}]}", {}),
-    "inputs": ("/api/embed", b'{"model":"llama3","input":[' + b'"",' * (SIZE // 3) + b'""]}', {}),
+    "inputs": ("/api/embed", b'{"model":"nobody","input":[' + b'"",' * (SIZE // 3) + b'""]}', {}),
     "escapes": ("/api/generate", b'{"model":"' + b"\\u0041" * (SIZE // 6) + b'","prompt":"x"}', {}),
     "parts": ("/v1/audio/transcriptions", b"--b\r\n\r\nx\r\n" * (SIZE // 12) + b"--b--\r\n", MULTIPART),
     "a model's name as a part": (

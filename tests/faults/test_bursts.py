@@ -6,7 +6,7 @@ import time
 from dialects import STREAMS, call_of, looks_complete
 from harness import SANITIZED, eventually
 
-TOKENS = 100_000 if SANITIZED else 400_000
+TOKENS = 100_000 if SANITIZED else 200_000
 BURST = f"llama3,load=0s,prompt=0s,rate=0,tokens={TOKENS}"
 
 

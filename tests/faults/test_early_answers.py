@@ -27,7 +27,7 @@ EARLY = {
     "400 by two lengths": (400, post("/api/generate", "Content-Length: 5")),
     "405": (405, post("/api/generate", method="TRACE")),
     "431": (431, post("/api/generate", *(f"X-{n}: y" for n in range(150)))),
-    "204 to a preflight": (204, post("/api/chat", "Origin: http://localhost", "Access-Control-Request-Method: POST", method="OPTIONS")),
+    "204 to a preflight": (204, post("/api/chat", "Origin: http://localhost:3000", "Access-Control-Request-Method: POST", method="OPTIONS")),
 }  # fmt: skip
 
 

@@ -83,7 +83,8 @@ def verdict(row, seen, upstream):
     """ok, reject, or what else it was."""
     hits, smuggled = upstream.of(row.id)
     if smuggled:
-        return "SMUGGLED"
+        # It took what stands behind for a request itself, or it did not see that the upstream would.
+        return "reads on" if len(hits) + len(smuggled) <= seen.from_upstream else "SMUGGLED"
     refused = [s for s in seen.statuses if s >= 400]
     passed = max(len(hits), seen.from_upstream)
     if passed:
