@@ -101,10 +101,15 @@ class Recording:
             if named[b"transfer-encoding"].lower() != b"chunked" or b"content-length" in named:
                 raise ValueError
             body = b""
-            while size := int(wire.readline().split(b";")[0].strip() or b"x", 16):
+            while (line := wire.readline()).endswith(b"\r\n"):
+                size = int(line.split(b";")[0], 16)
+                if size == 0:
+                    break
                 body += wire.read(size)
                 if wire.read(2) != b"\r\n":
                     return None
+            else:
+                return None
             while (line := wire.readline()) not in (b"\r\n", b""):
                 pass
             return body if line else None

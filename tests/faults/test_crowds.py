@@ -101,7 +101,7 @@ def test_ten_thousand_idle_connections_cost_little_and_one_more_is_told(serve, s
     gateway = serve(simulate(PLAIN), {"limits": {"connections": IDLE, "header_timeout": "120s"}})
     alone, before = asked(gateway), gateway.resident()
     crowd = [socket.create_connection((gateway.host, gateway.port)) for _ in range(IDLE - 5)]
-    assert eventually(lambda: gateway.metrics().value("connections", side="downstream") >= IDLE - 5, within=20)
+    assert eventually(lambda: gateway.metrics().value("connections", side="client") >= IDLE - 5, within=20)
     grown = gateway.resident() - before
     assert grown < IDLE * 4096 or SANITIZED, f"{grown / IDLE:.0f} bytes each"
     assert asked(gateway) < alone * 5 + 0.05 * PATIENCE
@@ -114,7 +114,7 @@ def test_ten_thousand_idle_connections_cost_little_and_one_more_is_told(serve, s
     # The second wave costs nothing that the first had not.
     first = gateway.resident()
     crowd = [socket.create_connection((gateway.host, gateway.port)) for _ in range(IDLE - 5)]
-    assert eventually(lambda: gateway.metrics().value("connections", side="downstream") >= IDLE - 5, within=20)
+    assert eventually(lambda: gateway.metrics().value("connections", side="client") >= IDLE - 5, within=20)
     assert gateway.resident() < max(first, before + grown) * 1.05 or SANITIZED
     for sock in crowd:
         sock.close()

@@ -9,8 +9,8 @@ import time
 from dialects import call_of
 from harness import PATIENCE, SANITIZED
 
-PERMITS, WAITING = 8, 32
-MODEL = "llama3,load=0s,prompt=100ms,rate=0,tokens=3"
+PERMITS, WAITING = 4, 16
+MODEL = "llama3,load=0s,prompt=200ms,rate=0,tokens=3"
 SECONDS = 6
 
 
@@ -20,7 +20,7 @@ async def steady(gateway, clients, until, served, refused, simulator=None):
 
     async def one(number):
         who = {"X-OpenWebUI-User-Id": f"user-{number}", "Connection": "close"}
-        await asyncio.sleep(number * 0.002)
+        await asyncio.sleep(number * 0.005)
         while time.monotonic() < until:
             client = gateway.async_client()
             began = time.monotonic()
@@ -39,7 +39,7 @@ async def steady(gateway, clients, until, served, refused, simulator=None):
             await base.finish()
             base.leave()
             refused.append((took, time.monotonic() - began))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
     await asyncio.gather(*(one(n) for n in range(clients)))
 
@@ -61,7 +61,7 @@ def test_at_ten_times_the_capacity_refusals_are_quick_and_the_admitted_served_as
         until = began + SECONDS
         asyncio.run(steady(gateway, clients, until, served, refused, simulator))
         rates.append(per_second(served, began, until))
-    assert len(refused) > 500, len(refused)
+    assert len(refused) > 300, len(refused)
     assert simulator.stats()["peak"] <= PERMITS
     quick, base = (sorted(times)[int(len(refused) * 0.99)] for times in zip(*refused))
     print(f"served {rates[0]:.1f}/s unloaded, {rates[1]:.1f}/s overloaded; refusals p99 {quick * 1000:.1f} ms, "
