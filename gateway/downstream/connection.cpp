@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 namespace gateway {
@@ -15,6 +16,10 @@ namespace {
 constexpr std::size_t first_read = 4 * 1024;
 constexpr std::size_t listening = 64 * 1024;  // read ahead while a call is served
 constexpr auto probe_every = std::chrono::milliseconds(50);
+
+// Where all connections read to; what came is copied to its own. Who has said nothing keeps
+// nothing: of ten thousand idle connections each had 4 KB for what it might say.
+std::array<char, listening> scratch;
 
 using socket_of = asio::generic::stream_protocol::socket;
 
@@ -130,11 +135,9 @@ struct client_connection::state : std::enable_shared_from_this<state> {
             in.erase(0, in_begin);
             in_begin = 0;
         }
-        auto old = in.size();
-        in.resize(old + room);
         error_code ec;
-        auto n = peer.read_some(asio::buffer(in.data() + old, room), ec);
-        in.resize(old + n);
+        auto n = peer.read_some(asio::buffer(scratch.data(), std::min(room, scratch.size())), ec);
+        in.append(scratch.data(), n);
         if (n != 0)
             news.tell();
         if (ec && ec != asio::error::would_block) {
