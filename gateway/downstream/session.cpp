@@ -259,7 +259,7 @@ private:
             written = c_.written();
             patience.set(steady::now() + 5s);
         };
-        if (c.what == kind::information || c.what == kind::management)
+        if (c.what != kind::generation && c.what != kind::embedding)
             patience.set(steady::now() + 5s);
         co_await host_.calls->serve(c, to);
         patience.clear();

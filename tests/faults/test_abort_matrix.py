@@ -121,3 +121,27 @@ def test_after_the_last_token(scripted, serve, shape):
         assert eventually(lambda: upstream.hung_up == count), "its connection was kept"
         outcome = gateway.status()["recent"][0]["outcome"]
         assert outcome == ("ok" if SHAPES[shape] else "client_gone"), outcome
+
+
+SILENT = {
+    "information": ("GET", "/api/tags", None),
+    "a pull": ("POST", "/api/pull", {"model": "llama3"}),
+    "a load": ("POST", "/api/generate", {"model": "llama3"}),
+}
+
+
+@pytest.mark.parametrize("what", SILENT)
+def test_what_needs_no_permit_and_hears_nothing_does_not_outlive_its_client(serve, simulate, what):
+    """Behind a FIN it is still answered; but nothing came, and nothing ever told that nobody was there: a pull or a load
+    stood in CLOSE_WAIT until its upstream said something."""
+    method, target, body = SILENT[what]
+    simulator = simulate("llama3,load=60s,prompt=0s,rate=100,tokens=5")
+    gateway = serve(simulator, {"queue": {"commit_whole": "0s"}})
+    gateway.serves = None
+    if what != "a load":
+        simulator.fault("hang", path=target)
+    client = gateway.client().request(method, target, body, {"X-Gateway-Heartbeat": "off"})
+    assert eventually(lambda: gateway.status()["calls"])
+    client.leave("fin")
+    assert eventually(lambda: not gateway.status()["calls"], within=12), gateway.status()["calls"]
+    assert eventually(lambda: gateway.close_wait() == 0)

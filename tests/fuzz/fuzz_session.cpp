@@ -19,11 +19,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,10 +50,12 @@ using namespace gateway;
 
 namespace {
 
-void require(bool holds)
+void require(bool holds, std::source_location here = std::source_location::current())
 {
-    if (!holds)
-        std::abort();
+    if (holds)
+        return;
+    std::fprintf(stderr, "line %u does not hold\n", unsigned(here.line()));
+    std::abort();
 }
 
 class script {
@@ -415,7 +419,9 @@ public:
         host_.close_idle();
         for (int n = 0; n < 4; ++n)
             pass(std::chrono::hours(1));
-        require(host_.inside.inside() == 0 && host_.open.empty() && memory_.used() == 0);
+        require(host_.inside.inside() == 0);
+        require(host_.open.empty());
+        require(memory_.used() == 0);
     }
 
     void run(script& s)
