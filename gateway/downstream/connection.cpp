@@ -3,6 +3,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -158,7 +159,7 @@ struct client_connection::state : std::enable_shared_from_this<state> {
     }
 
     // A client that has sent more than is read ahead can still leave: its FIN stands behind unread
-    // bytes, where neither a read nor a peek sees it, but the kernel's state does.
+    // bytes, where neither a read nor a peek sees it, but poll() does, of a unix socket too.
     void probe()
     {
         reading = true;
@@ -169,14 +170,12 @@ struct client_connection::state : std::enable_shared_from_this<state> {
             self->probing_now = false;
             if (!self->peer.is_open())
                 return;
-            tcp_info info{};
-            socklen_t size = sizeof info;
-            if (::getsockopt(self->peer.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size) ==
-                0) {
-                if (info.tcpi_state == TCP_CLOSE_WAIT)
-                    self->leave(leaving::finished);
-                else if (info.tcpi_state == TCP_CLOSE)
+            pollfd there{self->peer.native_handle(), POLLRDHUP, 0};
+            if (::poll(&there, 1, 0) > 0) {
+                if ((there.revents & (POLLERR | POLLHUP)) != 0)
                     self->leave(leaving::broken);
+                else if ((there.revents & POLLRDHUP) != 0)
+                    self->leave(leaving::finished);
             }
             self->arm_read();
         });

@@ -2,11 +2,13 @@
 last token} × {FIN, RST, half-close}. In each cell the place is freed, the upstream hears of it, the log and the metrics
 know in which phase it was, and a call that was only queued never arrives."""
 
+import socket
+
 import pytest
 
 from deaf import Deaf
 from dialects import call_of
-from harness import eventually
+from harness import eventually, free_port, request_bytes
 from scripted import HANG
 
 WAYS = ["fin", "rst", "half"]
@@ -145,3 +147,30 @@ def test_what_needs_no_permit_and_hears_nothing_does_not_outlive_its_client(serv
     client.leave("fin")
     assert eventually(lambda: not gateway.status()["calls"], within=12), gateway.status()["calls"]
     assert eventually(lambda: gateway.close_wait() == 0)
+
+
+@pytest.mark.parametrize("how", ["close", "half"])
+def test_over_a_unix_socket_a_leaving_behind_unread_bytes_is_noticed_too(serve, simulate, tmp_path, how):
+    """The kernel's TCP state told it of TCP clients only."""
+    simulator = simulate("llama3,load=0s,prompt=0s,rate=50,tokens=100000")
+    path = tmp_path / "gateway.sock"
+    port = free_port()
+    gateway = serve(simulator, {"listen": [f"127.0.0.1:{port}", f"unix:{path}"]}, port=port)
+    gateway.serves = None
+    request = request_bytes("POST", *call_of("generate", **LONG))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(request)
+        assert client.recv(100)
+        client.setblocking(False)
+        try:
+            for _ in range(100):  # more than is read ahead
+                client.send(b"x" * 10000)
+        except BlockingIOError:
+            pass
+        if how == "half":
+            client.shutdown(socket.SHUT_WR)
+        else:
+            client.close()
+        assert eventually(lambda: simulator.stats()["aborts"]["count"] == 1, within=2), simulator.stats()
+    gateway.until_running(0)
