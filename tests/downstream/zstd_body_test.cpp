@@ -1,3 +1,4 @@
+// Packed bodies: what they unpack to, and what that may cost.
 #include "downstream/zstd_body.hpp"
 
 #include "catch.hpp"

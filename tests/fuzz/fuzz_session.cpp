@@ -5,10 +5,11 @@
 //
 // What must hold: nothing stays behind once the client has gone and time has passed; what it was
 // sent is a row of answers in order; one that was cut never looks complete.
+#include "answers_read.hpp"
 #include "base/log.hpp"
-#include "base/text.hpp"
 #include "downstream/session.hpp"
-#include "wire/chunk_frame.hpp"
+#include "played_exchange.hpp"
+#include "require.hpp"
 
 #include <boost/asio/local/stream_protocol.hpp>
 
@@ -19,13 +20,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <ctime>
-#include <deque>
 #include <memory>
-#include <optional>
-#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,14 +46,6 @@ using namespace gateway;
 
 namespace {
 
-void require(bool holds, std::source_location here = std::source_location::current())
-{
-    if (holds)
-        return;
-    std::fprintf(stderr, "line %u does not hold\n", unsigned(here.line()));
-    std::abort();
-}
-
 class script {
 public:
     script(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
@@ -76,201 +64,6 @@ private:
     const std::uint8_t* data_;
     std::size_t size_;
     std::size_t at_ = 0;
-};
-
-// What the exchange does next.
-struct move {
-    enum class what : std::uint8_t { tell, head, piece, flush, room, last, fail, fail_with, cut };
-    what act;
-    std::uint8_t wish;
-};
-
-// The exchange, played. One call at a time: a session is one coroutine.
-class played_exchange : public service {
-public:
-    explicit played_exchange(asio::io_context& io) : io_(io), news_(io) {}
-
-    void play(move m)
-    {
-        if (!busy_)
-            return;
-        moves_.push_back(m);
-        news_.tell();
-    }
-
-    awaitable<void> serve(call& c, sink& to) override
-    {
-        require(!busy_);
-        busy_ = true;
-        moves_.clear();
-        left_.reset();
-        told_head_ = false;
-        stop::hook on_end(to.ending(), [this] { news_.tell(); });
-        auto up = std::make_shared<upload_state>(io_);
-        if (c.streamed != nullptr)
-            spawn(io_, "upload", take(c, up));
-        else
-            up->running = false;
-        bool over = false;
-        while (!over) {
-            if (to.ending().requested()) {
-                to.cut();
-                cut_.push_back(c.id);
-                break;
-            }
-            if (moves_.empty()) {
-                co_await news_.wait_until();
-                continue;
-            }
-            auto m = moves_.front();
-            moves_.pop_front();
-            if (m.act == move::what::room) {
-                if (!needs_permit(c))
-                    co_await to.room();
-                continue;
-            }
-            over = make(m, c, to);
-        }
-        if (up->running) {
-            c.streamed->abandon();
-            while (up->running)
-                co_await up->over.wait_until();
-        }
-        busy_ = false;
-    }
-
-    const std::vector<std::string>& cut() const { return cut_; }
-
-private:
-    struct upload_state {
-        explicit upload_state(asio::io_context& io) : over(io) {}
-        event over;
-        bool running = true;
-    };
-
-    static bool needs_permit(const call& c)
-    {
-        return c.what == kind::generation || c.what == kind::embedding;
-    }
-
-    awaitable<void> take(call& c, std::shared_ptr<upload_state> up)
-    {
-        for (;;) {
-            auto piece = co_await c.streamed->next();
-            if (piece.empty())
-                break;
-        }
-        up->running = false;
-        up->over.tell();
-    }
-
-    // True when the call is over.
-    bool make(move m, const call& c, sink& to)
-    {
-        static const fault broken{fault_code::upstream_failed, "it broke", whose::upstream,
-                                  retry::no, 1};
-        switch (m.act) {
-            case move::what::tell: {
-                queue_status s;
-                s.position = m.wish;
-                bool refresh = m.wish % 4 == 3 && (c.where == endpoint::chat_completions ||
-                                                   c.where == endpoint::completions);
-                if (c.told != telling::silent && !told_head_ && needs_permit(c))
-                    to.tell(s, m.wish % 2 == 0, refresh);
-                return false;
-            }
-            case move::what::head: return give_head(m.wish, c, to);
-            case move::what::flush: to.flush(); return false;
-            case move::what::piece:
-            case move::what::last:
-                if (!told_head_)
-                    give_head(0, c, to);
-                return give_piece(m, to);
-            case move::what::fail:
-                if (to.at().head_committed)
-                    cut_.push_back(c.id);
-                to.fail(broken, {}, {});
-                return true;
-            case move::what::fail_with:
-                if (!to.at().head_committed || told_head_)
-                    return false;
-                cut_.push_back(c.id);
-                to.fail_with(500, R"({"error":"no"})", {});
-                return true;
-            case move::what::cut:
-                if (!to.at().head_committed)
-                    return false;
-                cut_.push_back(c.id);
-                to.cut();
-                return true;
-            case move::what::room: break;
-        }
-        return false;
-    }
-
-    bool give_head(std::uint8_t wish, const call& c, sink& to)
-    {
-        if (told_head_)
-            return false;
-        told_head_ = true;
-        answer_head h;
-        h.status = to.at().head_committed || wish % 4 == 0 ? 200 : wish % 4 == 1 ? 404 : 200;
-        h.content_type = c.framed == shape::one_piece ? "application/json" : "application/x-ndjson";
-        h.fields = "Content-Type: " + h.content_type + "\r\nX-From: upstream\r\n";
-        if (wish % 8 >= 4) {
-            h.length = wish / 8 * 16;
-            left_ = h.length;
-        }
-        to.head(h, {}, {});
-        return h.length == 0 && give_piece({move::what::last, 0}, to);
-    }
-
-    bool give_piece(move m, sink& to)
-    {
-        std::size_t size = m.wish % 64;
-        if (m.wish >= 250)
-            size = 100'000;  // more than a client that does not read takes
-        bool last = m.act == move::what::last;
-        if (left_) {
-            size = std::min<std::size_t>(size, *left_);
-            if (last)
-                size = *left_;
-            *left_ -= size;
-            last = *left_ == 0;
-        }
-        std::string room(frame_headroom + size + frame_tailroom, 'x');
-        if (size != 0)
-            room[frame_headroom + size - 1] = '\n';
-        to.piece(room.data() + frame_headroom, size, last);
-        return last;
-    }
-
-    asio::io_context& io_;
-    event news_;
-    std::deque<move> moves_;
-    bool busy_ = false;
-    bool told_head_ = false;
-    std::optional<std::uint64_t> left_;
-    std::vector<std::string> cut_;  // ids of calls whose answer had begun and was cut
-};
-
-class played_pages : public pages {
-public:
-    awaitable<void> answer(const page_request& r, responder& to) override
-    {
-        if (r.head.path != "/gateway/events") {
-            to.json(200, "{}");
-            co_return;
-        }
-        to.begin_events();
-        for (int n = 0; n < 3; ++n) {
-            to.event("queue", "{}");
-            auto there = co_await to.pause(std::chrono::seconds(1));
-            if (!there)
-                co_return;
-        }
-        to.end();
-    }
 };
 
 constexpr std::string_view body = R"({"model":"m","prompt":"x"})";
@@ -308,85 +101,6 @@ const std::vector<std::string>& requests()
             "\r\n",
         };
     }();
-    return all;
-}
-
-// One answer as a client reads it.
-struct answer_read {
-    std::string id;
-    bool complete = false;
-    bool told_by_framing = false;  // a cut shows in the bytes, not only in how the connection ends
-};
-
-std::string_view field_of(std::string_view head, std::string_view name)
-{
-    for (auto line : split(head, '\n')) {
-        if (istarts_with(line, name))
-            return trim(line.substr(name.size()));
-    }
-    return {};
-}
-
-// The chunks of `rest`, to the last; false when it does not come.
-bool take_chunks(std::string_view& rest)
-{
-    for (;;) {
-        auto line = rest.find("\r\n");
-        if (line == rest.npos)
-            return false;
-        std::size_t size = 0;
-        require(line != 0 && line <= 16);
-        for (char c : rest.substr(0, line)) {
-            require((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
-            size = size * 16 + static_cast<std::size_t>(c <= '9' ? c - '0' : c - 'a' + 10);
-        }
-        if (rest.size() < line + 2 + size + 2)
-            return false;
-        require(rest.substr(line + 2 + size, 2) == "\r\n");
-        rest.remove_prefix(line + 2 + size + 2);
-        if (size == 0)
-            return true;
-    }
-}
-
-std::vector<answer_read> answers_in(std::string_view rest)
-{
-    std::vector<answer_read> all;
-    while (!rest.empty()) {
-        auto end = rest.find("\r\n\r\n");
-        if (end == rest.npos) {
-            require(std::string_view("HTTP/1.").starts_with(rest.substr(0, 7)) ||
-                    rest.starts_with("HTTP/1."));
-            break;
-        }
-        auto head = rest.substr(0, end + 2);
-        require(head.starts_with("HTTP/1.1 ") || head.starts_with("HTTP/1.0 "));
-        rest.remove_prefix(end + 4);
-        auto status = head.substr(9, 3);
-        if (status == "100")
-            continue;
-        answer_read a;
-        a.id = field_of(head, "X-Request-Id:");
-        auto length = field_of(head, "Content-Length:");
-        a.told_by_framing = true;
-        if (status == "204") {
-            a.complete = true;
-        } else if (!field_of(head, "Transfer-Encoding:").empty()) {
-            require(length.empty() && head.starts_with("HTTP/1.1"));
-            a.complete = take_chunks(rest);
-        } else if (!length.empty()) {
-            auto size = parse_uint(length);
-            require(size.has_value());
-            a.complete = rest.size() >= *size;
-            rest.remove_prefix(std::min<std::size_t>(rest.size(), *size));
-        } else {
-            a.told_by_framing = false;
-            rest = {};
-        }
-        all.push_back(a);
-        if (!a.complete)
-            break;
-    }
     return all;
 }
 
@@ -471,7 +185,7 @@ private:
                 break;
             default: {
                 auto m = s.next();
-                calls_.play({static_cast<move::what>(m % 9), s.next()});
+                calls_.play({static_cast<turn::what>(m % 9), s.next()});
             }
         }
     }
