@@ -19,11 +19,22 @@ namespace {
 
 constexpr std::size_t taking = 256 * 1024;  // read ahead while a body is taken
 constexpr std::size_t listening = 64 * 1024;
+constexpr std::size_t at_a_time = 16 * 1024;  // of a body that streams through; not counted
 
 fault bad_framing()
 {
     return {fault_code::bad_request, "the body's framing is broken", whose::client, retry::no, 0};
 }
+
+fault no_memory()
+{
+    return {fault_code::overloaded, "out of memory for bodies (limits.memory)", whose::ours,
+            retry::no, 1};
+}
+
+// Of the memory for bodies each has this from its beginning, and more as more comes: what a client
+// only announces keeps nobody else out.
+constexpr std::uint64_t first_share = 16 * 1024;
 
 }  // namespace
 
@@ -65,7 +76,7 @@ awaitable<std::span<const char>> client_upload::next()
             waited_ += steady::now() - began;
             continue;
         }
-        piece_ = from_.ahead();
+        piece_ = from_.ahead().substr(0, at_a_time);
         auto step = decoder_.decode(std::span(piece_.data(), piece_.size()));
         from_.consume(step.consumed);
         received_ += step.consumed;
@@ -89,10 +100,8 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
         taken = fault{fault_code::too_large,
                       "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
                       whose::client, retry::no, 0};
-    else if (!decoder.done() &&
-             !share.hold(std::max<std::uint64_t>(head.content_length.value_or(0), 1)))
-        taken = fault{fault_code::overloaded, "out of memory for bodies (limits.memory)",
-                      whose::ours, retry::no, 1};
+    else if (!decoder.done() && !share.hold(first_share))
+        taken = no_memory();
     if (taken && head.content_length)
         to.reserve(std::min<std::uint64_t>(*head.content_length, 1u << 20));  // not on trust alone
     from.read_ahead(taking);
@@ -131,8 +140,7 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
                       "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
                       whose::client, retry::no, 0};
         else if (to.size() > share.held() && !share.hold(to.size() + to.size() / 2))
-            taken = fault{fault_code::overloaded, "out of memory for bodies (limits.memory)",
-                          whose::ours, retry::no, 1};
+            taken = no_memory();
     }
     from.read_ahead(listening);
     co_return taken;
