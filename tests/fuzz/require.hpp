@@ -1,14 +1,13 @@
-// Aborts where something does not hold, and says where.
+// Aborts where something does not hold, and says where. (clang 14 has no std::source_location.)
 #pragma once
 
 #include <cstdio>
 #include <cstdlib>
-#include <source_location>
 
-inline void require(bool holds, std::source_location here = std::source_location::current())
+inline void require(bool holds, int line = __builtin_LINE())
 {
     if (holds)
         return;
-    std::fprintf(stderr, "line %u does not hold\n", unsigned(here.line()));
+    std::fprintf(stderr, "line %d does not hold\n", line);
     std::abort();
 }
