@@ -168,6 +168,7 @@ def test_a_process_that_was_stopped_times_nobody_out_who_was_served_meanwhile(se
             "limits": {"client_keepalive": "60s"},
         },
     )
+    gateway.serves = ("POST", "/api/generate", {"model": "llama3", "prompt": "x", "options": {"num_predict": 3}})
     kinds = list(STREAMS)
     clients = [(kind, gateway.client().request("POST", *call_of(kind, max_tokens=400))) for kind in kinds * 2]
     for _, client in clients:
