@@ -6,6 +6,7 @@
 #include "proxy-config/config.hpp"
 #include "proxy-config/keys_file.hpp"
 
+#include <fcntl.h>
 #include <openssl/ssl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -95,6 +96,29 @@ int tell_mistakes(const parsed_config& parsed, const std::string& file)
     return bad_usage;
 }
 
+// A standard descriptor that was closed would be given to a socket, and the log written into it.
+void keep_standard_descriptors()
+{
+    int next = 0;
+    do
+        next = ::open("/dev/null", O_RDWR);
+    while (next >= 0 && next <= STDERR_FILENO);
+    ::close(next);
+}
+
+// Memory can be refused (a cgroup's limit, RLIMIT_AS): what wanted it is over, the rest goes on.
+void run(asio::io_context& io)
+{
+    for (;;) {
+        try {
+            io.run();
+            return;
+        } catch (const std::bad_alloc&) {
+            log::error("memory was refused: what wanted it has ended");
+        }
+    }
+}
+
 // A connection and its upstream's; and some for the rest.
 void raise_descriptor_limit(std::size_t connections)
 {
@@ -162,7 +186,7 @@ int serve(const arguments& a)
             signals.cancel();
             hangups.cancel();
         });
-        io.run();
+        run(io);
     } catch (const std::exception& e) {
         log::error("cannot go on", {{"why", e.what()}});
         log::flush();
@@ -237,6 +261,7 @@ int check(const arguments& a)
 
 int main(int argc, char** argv)
 {
+    keep_standard_descriptors();
     CLI::App app{
         "ollama-gateway: a fair queue in front of Ollama that stops work when a client leaves"};
     app.set_version_flag("--version", std::string("ollama-gateway ") + GATEWAY_VERSION);

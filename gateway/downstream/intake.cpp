@@ -19,16 +19,35 @@ namespace {
 
 constexpr std::size_t taking = 256 * 1024;  // read ahead while a body is taken
 constexpr std::size_t listening = 64 * 1024;
+constexpr std::size_t at_a_time = 16 * 1024;  // of a body that streams through; not counted
 
 fault bad_framing()
 {
     return {fault_code::bad_request, "the body's framing is broken", whose::client, retry::no, 0};
 }
 
+fault no_memory()
+{
+    return {fault_code::overloaded, "out of memory for bodies (limits.memory)", whose::ours,
+            retry::no, 1};
+}
+
+// Of the memory for bodies each has this from its beginning, and more as more comes: what a client
+// only announces keeps nobody else out.
+constexpr std::uint64_t first_share = 16 * 1024;
+
 }  // namespace
 
-client_upload::client_upload(client_connection& from, const request_head& head)
-    : from_(from), decoder_(decoder_for(head))
+instant body_bounds::until(instant began, std::uint64_t received) const
+{
+    if (patience == duration{})
+        return instant::max();
+    auto earned = rate == 0 ? std::uint64_t{0} : received * 1000 / rate;
+    return began + patience + std::chrono::milliseconds(earned);
+}
+
+client_upload::client_upload(client_connection& from, const request_head& head, body_bounds bounds)
+    : from_(from), decoder_(decoder_for(head)), bounds_(bounds)
 {
     if (!decoder_.done())
         from_.read_ahead(taking);
@@ -47,12 +66,20 @@ awaitable<std::span<const char>> client_upload::next()
         if (from_.ahead().empty()) {
             if (from_.left() != client_connection::leaving::no || from_.closed())
                 break;
-            co_await from_.more_than(0, instant::max());
+            auto began = steady::now();
+            auto deadline = bounds_.until(began - waited_, received_);
+            if (began >= deadline) {
+                bad_ = true;
+                break;
+            }
+            co_await from_.more_than(0, deadline);
+            waited_ += steady::now() - began;
             continue;
         }
-        piece_ = from_.ahead();
+        piece_ = from_.ahead().substr(0, at_a_time);
         auto step = decoder_.decode(std::span(piece_.data(), piece_.size()));
         from_.consume(step.consumed);
+        received_ += step.consumed;
         piece_.resize(step.payload);
         bad_ = step.bad;
     }
@@ -73,10 +100,8 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
         taken = fault{fault_code::too_large,
                       "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
                       whose::client, retry::no, 0};
-    else if (!decoder.done() &&
-             !share.hold(std::max<std::uint64_t>(head.content_length.value_or(0), 1)))
-        taken = fault{fault_code::overloaded, "out of memory for bodies (limits.memory)",
-                      whose::ours, retry::no, 1};
+    else if (!decoder.done() && !share.hold(first_share))
+        taken = no_memory();
     if (taken && head.content_length)
         to.reserve(std::min<std::uint64_t>(*head.content_length, 1u << 20));  // not on trust alone
     from.read_ahead(taking);
@@ -91,11 +116,7 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
                               retry::elsewhere, 5};
                 break;
             }
-            // So slow that it can only be an attack or a dead link: patience, then a least rate.
-            auto allowed = bounds.patience;
-            if (bounds.rate != 0)
-                allowed += std::chrono::milliseconds(received * 1000 / bounds.rate);
-            auto deadline = bounds.patience == duration{} ? instant::max() : began + allowed;
+            auto deadline = bounds.until(began, received);
             if (steady::now() >= deadline) {
                 taken = fault{fault_code::bad_request,
                               "the body came too slowly (limits.header_timeout, limits.body_rate)",
@@ -119,8 +140,7 @@ awaitable<result<void, fault>> take_body(client_connection& from, const request_
                       "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
                       whose::client, retry::no, 0};
         else if (to.size() > share.held() && !share.hold(to.size() + to.size() / 2))
-            taken = fault{fault_code::overloaded, "out of memory for bodies (limits.memory)",
-                          whose::ours, retry::no, 1};
+            taken = no_memory();
     }
     from.read_ahead(listening);
     co_return taken;

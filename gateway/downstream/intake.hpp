@@ -13,10 +13,22 @@ namespace gateway {
 
 body_decoder decoder_for(const request_head& head);
 
-// A body that streams through: decoded as it comes, with plain back-pressure.
+struct body_bounds {
+    std::uint64_t most;   // limits.body
+    duration patience;    // before a rate is asked for
+    std::uint64_t rate;   // bytes a second, at least; 0: any
+    const bool& closing;  // the gateway is stopping: what has not come yet need not come
+
+    // When a body of which so much has come since `began` is so slow that it can only be an attack
+    // or a dead link: patience first, then a least rate.
+    instant until(instant began, std::uint64_t received) const;
+};
+
+// A body that streams through: decoded as it comes, with plain back-pressure. Of its bounds those
+// against slow senders hold: what is counted is only the time in which the client was waited for.
 class client_upload : public upload {
 public:
-    client_upload(client_connection& from, const request_head& head);
+    client_upload(client_connection& from, const request_head& head, body_bounds bounds);
     awaitable<std::span<const char>> next() override;
     bool complete() const override { return decoder_.done(); }
     bool broken() const override { return bad_; }
@@ -25,16 +37,12 @@ public:
 private:
     client_connection& from_;
     body_decoder decoder_;
+    body_bounds bounds_;
+    std::uint64_t received_ = 0;
+    duration waited_{};
     std::string piece_;
     bool bad_ = false;
     bool abandoned_ = false;
-};
-
-struct body_bounds {
-    std::uint64_t most;   // limits.body
-    duration patience;    // before a rate is asked for
-    std::uint64_t rate;   // bytes a second, at least; 0: any
-    const bool& closing;  // the gateway is stopping: what has not come yet need not come
 };
 
 // Takes a whole body into `to`, its memory into `share`. Faults: too_large, overloaded, bad_request

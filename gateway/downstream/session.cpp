@@ -11,6 +11,8 @@
 #include "downstream/permission.hpp"
 #include "downstream/request_id.hpp"
 
+#include <limits>
+
 namespace gateway {
 
 using boost::system::result;
@@ -19,6 +21,8 @@ using namespace std::chrono_literals;
 namespace {
 
 using leaving = client_connection::leaving;
+
+constexpr std::uint64_t largest_question = 1u << 20;  // the body of what is answered here
 
 // One request after another on one connection.
 class session {
@@ -154,10 +158,14 @@ private:
             co_return false;
         }
         bool held = how.what == kind::generation || how.what == kind::embedding;
-        bool too_large = held && head_.content_length.value_or(0) > settings().limits.body;
-        if (head_.expects_continue && body_comes && !too_large)
+        bool own = how.what == kind::own || host_.calls == nullptr;
+        auto most = own    ? largest_question
+                    : held ? settings().limits.body
+                           : std::numeric_limits<std::uint64_t>::max();
+        // Who asks whether to send what will be refused is not told to.
+        if (head_.expects_continue && body_comes && head_.content_length.value_or(0) <= most)
             c_.write("HTTP/1.1 100 Continue\r\n\r\n");
-        if (how.what == kind::own || host_.calls == nullptr)
+        if (own)
             co_return co_await page(who, std::move(id), keep);
         auto c = begin_call(head_, how, who, rules_->settings, std::move(id), host_.via);
         if (held)
@@ -241,7 +249,7 @@ private:
 
     awaitable<bool> streamed_call(call c, bool keep)
     {
-        client_upload body(c_, head_);
+        client_upload body(c_, head_, bounds(std::numeric_limits<std::uint64_t>::max()));
         c.has_body = head_.chunked || head_.content_length.has_value();
         if (!body.complete()) {
             c.streamed = &body;
@@ -256,8 +264,8 @@ private:
 
     awaitable<bool> serve(call& c, client_sink& to)
     {
-        // Information is given to a client that has half-closed too; but most such have simply
-        // gone, and with a silent upstream nothing would ever tell.
+        // What needs no permit is given to a client that has half-closed too; but most such have
+        // simply gone, and with a silent upstream nothing would ever tell.
         auto written = c_.written();
         std::function<void()> look;
         alarm patience(host_.io, [&look] { look(); });
@@ -267,7 +275,7 @@ private:
             written = c_.written();
             patience.set(steady::now() + 5s);
         };
-        if (c.what == kind::information)
+        if (c.what != kind::generation && c.what != kind::embedding)
             patience.set(steady::now() + 5s);
         co_await host_.calls->serve(c, to);
         patience.clear();

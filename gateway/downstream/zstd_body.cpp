@@ -2,13 +2,16 @@
 
 #include <zstd.h>
 
+#include <algorithm>
 #include <memory>
 
 namespace gateway {
 
 boost::system::result<std::string, fault> unpack_zstd(std::string_view packed)
 {
-    constexpr std::size_t most = 20u << 20;
+    constexpr std::size_t most_of_all = 20u << 20;
+    constexpr std::size_t any_prompt = 4u << 20;
+    const auto most = std::min(most_of_all, std::max(any_prompt, 20 * packed.size()));
     constexpr int most_window_log = 23;  // 8 MiB
     auto bad = [](const char* why) {
         return fault{fault_code::bad_body, std::string("the zstd body is broken: ") + why,
@@ -24,7 +27,10 @@ boost::system::result<std::string, fault> unpack_zstd(std::string_view packed)
     while (in.pos < in.size) {
         auto old = plain.size();
         if (old >= most)
-            return fault{fault_code::too_large, "the body unpacks to more than 20 MiB",
+            return fault{fault_code::too_large,
+                         most == most_of_all ? "the body unpacks to more than 20 MiB"
+                                             : "the body unpacks to more than 4 MiB, and to more "
+                                               "than 20 times its own size",
                          whose::client, retry::no, 0};
         plain.resize(std::min(most, old + ZSTD_DStreamOutSize()));
         ZSTD_outBuffer out{plain.data() + old, plain.size() - old, 0};

@@ -208,7 +208,9 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
         if (up->client_failed && e.how != outcome::ok && !live.to().at().head_committed) {
             bool broken = c.streamed->broken();
             auto code = broken ? fault_code::bad_request : fault_code::client_gone;
-            auto why = broken ? "the body's framing is broken" : "the client stopped sending";
+            auto why =
+                broken ? "the body's framing is broken, or it came too slowly (limits.body_rate)"
+                       : "the client stopped sending";
             e = {};
             e.how = broken ? outcome::refused : outcome::client_gone;
             e.why = {code, why, whose::client, retry::no, 0};

@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace gateway {
@@ -41,9 +42,18 @@ upstream_url parse_upstream_url(std::string_view url)
     return parts;
 }
 
+// One lookup, as those who wait for it and the loop's end of its thread know it.
+struct resolver::lookup {
+    std::vector<event*> waiting;
+    endpoints answer;
+    bool over = false;
+};
+
+// What the threads may still touch when the resolver is gone.
 struct resolver::shared {
     std::mutex mutex;
-    asio::io_context* io;  // null once the resolver is gone
+    asio::io_context* io;  // null once the resolver is gone; the rest is the loop's own
+    std::map<std::string, std::shared_ptr<lookup>> running;  // by host and port
 };
 
 resolver::resolver(asio::io_context& io) : io_(io), shared_(std::make_shared<shared>())
@@ -59,7 +69,7 @@ resolver::~resolver()
 
 namespace {
 
-resolver::endpoints look_up(const std::string& host, const std::string& port)
+resolver::endpoints ask_the_system(const std::string& host, const std::string& port)
 {
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
@@ -83,8 +93,40 @@ resolver::endpoints look_up(const std::string& host, const std::string& port)
 
 }  // namespace
 
+std::shared_ptr<resolver::lookup> resolver::look_up(const std::string& host,
+                                                    const std::string& port)
+{
+    auto name = host + ' ' + port;
+    auto& running = shared_->running[name];
+    if (running)
+        return running;
+    auto started = running = std::make_shared<lookup>();
+    auto work = [keep = shared_, name, host, port] {
+        auto answer = ask_the_system(host, port);
+        std::lock_guard lock(keep->mutex);
+        if (keep->io == nullptr)
+            return;
+        asio::post(*keep->io, [keep, name, answer = std::move(answer)]() mutable {
+            auto over = keep->running.extract(name);
+            if (over.empty())
+                return;
+            over.mapped()->answer = std::move(answer);
+            over.mapped()->over = true;
+            for (auto* waiting : over.mapped()->waiting)
+                waiting->tell();
+        });
+    };
+    try {
+        std::thread(std::move(work)).detach();
+    } catch (const std::system_error&) {  // no thread to be had: no answer, this time
+        started->over = true;
+        shared_->running.erase(name);
+    }
+    return started;
+}
+
 awaitable<resolver::endpoints> resolver::resolve(std::string host, std::string port,
-                                                 instant deadline)
+                                                 instant deadline, stop& s)
 {
     error_code ec;
     auto numeric = asio::ip::make_address(host, ec);
@@ -94,28 +136,14 @@ awaitable<resolver::endpoints> resolver::resolve(std::string host, std::string p
         co_return answer;
     }
 
-    // Shared by this coroutine and the loop's end of the thread; the thread itself only posts.
-    struct lookup {
-        explicit lookup(asio::io_context& io) : answered(io) {}
-        event answered;
-        endpoints answer;
-    };
-    auto mine = std::make_shared<lookup>(io_);
-    std::thread([keep = shared_, mine = std::weak_ptr<lookup>(mine), host = std::move(host),
-                 port = std::move(port)] {
-        auto answer = look_up(host, port);
-        std::lock_guard lock(keep->mutex);
-        if (keep->io == nullptr)
-            return;
-        asio::post(*keep->io, [mine, answer = std::move(answer)]() mutable {
-            if (auto l = mine.lock()) {
-                l->answer = std::move(answer);
-                l->answered.tell();
-            }
-        });
-    }).detach();
-    co_await mine->answered.wait_until(deadline);
-    co_return std::move(mine->answer);
+    auto asked = look_up(host, port);
+    event over(io_);
+    asked->waiting.push_back(&over);
+    stop::hook on_stop(s, [&over] { over.tell(); });
+    while (!asked->over && !s.requested() && steady::now() < deadline)
+        co_await over.wait_until(deadline);
+    std::erase(asked->waiting, &over);
+    co_return asked->answer;
 }
 
 }  // namespace gateway

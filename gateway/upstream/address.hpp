@@ -1,13 +1,15 @@
 // Where an upstream is: its URL taken apart, and its name resolved off the event loop. getaddrinfo
 // cannot be interrupted (Asio's resolver blocks the next lookup and even the end of the program on
-// it), so each lookup has a thread of its own that nobody waits for.
+// it), so each lookup has a thread of its own that nobody need wait for.
 #pragma once
 
+#include "async/stop.hpp"
 #include "async/words.hpp"
 #include "base/clock.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -33,11 +35,16 @@ public:
     ~resolver();  // a lookup that still hangs is left to its thread
 
     using endpoints = std::vector<asio::ip::tcp::endpoint>;
-    // Empty when there is no answer by `deadline`. Numeric addresses are answered at once.
-    awaitable<endpoints> resolve(std::string host, std::string port, instant deadline);
+    // Empty when there is no answer by `deadline` or the stop. Numeric addresses are answered at
+    // once. Whoever asks for a name that is already looked up shares that lookup: while a name
+    // server hangs there is one thread per name, not one per call.
+    awaitable<endpoints> resolve(std::string host, std::string port, instant deadline, stop& s);
 
 private:
     struct shared;
+    struct lookup;
+    std::shared_ptr<lookup> look_up(const std::string& host, const std::string& port);
+
     asio::io_context& io_;
     std::shared_ptr<shared> shared_;
 };

@@ -66,7 +66,14 @@ awaitable<result<lease, fault>> upstream_pool::connect(stop& s, duration within)
     };
     auto deadline = within == duration{} ? instant::max() : steady::now() + within;
     if (addresses_.empty()) {
-        addresses_ = co_await names_.resolve(url_.host, url_.port, deadline);
+        auto found = co_await names_.resolve(url_.host, url_.port, deadline, s);
+        if (s.requested()) {
+            result<lease, fault> gone(
+                fault{fault_code::client_gone, "", whose::client, retry::no, 0});
+            co_return gone;
+        }
+        if (addresses_.empty())
+            addresses_ = std::move(found);
         if (addresses_.empty()) {
             result<lease, fault> none(refused("the name does not resolve"));
             co_return none;

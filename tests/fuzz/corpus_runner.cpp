@@ -1,7 +1,12 @@
 // Runs a fuzzing function without a fuzzer: on each file of its committed corpus, then on a number
-// of mutations of these. The seed is fixed: the same inputs each time.
+// of mutations of these. The seed is fixed: the same inputs each time. One that aborts is written
+// to `failed-input` in the working directory.
 //   corpus-NAME DIRECTORY MUTATIONS
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -21,9 +26,20 @@ using bytes = std::vector<std::uint8_t>;
 
 constexpr std::size_t longest = 64 * 1024;
 
+const bytes* running = nullptr;
+
+void keep_input(int)
+{
+    int file = ::open("failed-input", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (file < 0 || ::write(file, running->data(), running->size()) < 0)
+        return;
+    ::close(file);
+}
+
 // On the heap, exactly as long as it is: a read past its end is seen by AddressSanitizer.
 void run(const bytes& input)
 {
+    running = &input;
     auto exact = std::make_unique<std::uint8_t[]>(input.size());
     std::copy(input.begin(), input.end(), exact.get());
     LLVMFuzzerTestOneInput(exact.get(), input.size());
@@ -104,6 +120,7 @@ int main(int argc, char** argv)
                      argv[0]);
         return 2;
     }
+    std::signal(SIGABRT, keep_input);
     std::vector<std::filesystem::path> files;
     for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
         if (entry.is_regular_file())
