@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("harness", "processes", "world")
 import install  # noqa: E402
 from drivers import Drivers  # noqa: E402
 from harness import BUILD  # noqa: E402
-from report import Report  # noqa: E402
+from report import THE_REPORT  # noqa: E402
 from world import start_simulator  # noqa: E402
 
 # The fixtures of the live tests: simulate, serve, pair.
@@ -26,8 +26,6 @@ _spec.loader.exec_module(_live)
 simulate, serve, pair = _live.simulate, _live.serve, _live.pair
 pytest_sessionstart = _live.pytest_sessionstart
 pytest_runtest_makereport = _live.pytest_runtest_makereport
-
-report = Report()
 
 
 def there_or_skip(get):
@@ -59,8 +57,8 @@ def simulator():
 
 
 def pytest_terminal_summary(terminalreporter):
-    if report.cells:
-        text = report.text()
+    if THE_REPORT.cells:
+        text = THE_REPORT.text()
         (BUILD / "clients-report.md").write_text(text)
         terminalreporter.write_line("")
         terminalreporter.write_line(text)

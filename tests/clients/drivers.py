@@ -115,7 +115,7 @@ class Curl:
             if "error" in found:
                 error = json.dumps(found["error"])
                 continue
-            said = found.get("message") or (found["choices"] or [{}])[0].get("delta", {})
+            said = found["choices"][0]["delta"] if "choices" in found else found["message"]
             text += said.get("content", "")
             pieces += 1
             if pieces == abort_after:

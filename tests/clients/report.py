@@ -27,3 +27,6 @@ class Report:
         took = [f"{stamp.stem} {stamp.read_text().split(maxsplit=1)[1].strip()}" for stamp in install.PLACE.glob("*.stamp")]
         lines += ["", "installed in: " + ", ".join(sorted(took))]
         return "\n".join(lines) + "\n"
+
+
+THE_REPORT = Report()

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from conftest import report
+from report import THE_REPORT as report
 from exceptions import EXCEPTIONS
 from harness import eventually
 from rows import ROWS
@@ -29,9 +29,18 @@ class Scenarios:
     def gateway(self, config=None, **upstream):
         return gateway_before(self.simulator, config, **upstream)
 
-    @cache
     def verdicts(self, name):
-        return getattr(self, name.replace(" ", "_"))()
+        found = self._run(name)
+        if isinstance(found, Exception):
+            pytest.fail(f"the scenario itself: {found}", pytrace=False)
+        return found
+
+    @cache
+    def _run(self, name):
+        try:
+            return getattr(self, name.replace(" ", "_"))()
+        except Exception as wrong:  # told by each of its rows, but run once
+            return wrong
 
     def direct(self):
         """Without a gateway: what each client says when all is well."""
@@ -64,9 +73,12 @@ class Scenarios:
 
     def error_in_band(self):
         """The head has been sent while it waited; then Ollama answers with an error."""
-        self.simulator.fault("status", status=500, text=CRASH)
+
+        def crash():
+            self.simulator.fault("status", status=500, text=CRASH)
+
         with self.gateway({"queue": QUICK_QUEUE}) as gateway:
-            return while_held(gateway, self.drivers, ROWS, 1.2, **NO_RETRIES)
+            return while_held(gateway, self.drivers, ROWS, 1.2, crash, **NO_RETRIES)
 
     def queue_full(self):
         with self.gateway({"queue": {"max_waiting": 1, "max_waiting_per_client": 1}}) as gateway, held(gateway):
@@ -122,9 +134,9 @@ CHECKS = {
     "long load": same_answer,
     "error before the head": an_error(CRASH),
     "error in band": an_error(CRASH),
-    "queue full": an_error("server busy, please try again", "too many"),
+    "queue full": an_error("server busy, please try again", "all waiting places are taken"),
     "model hangs": an_error("timed out"),
-    "death mid stream": an_error("closed"),
+    "death mid stream": an_error("cut short", "closed the connection before its answer"),
 }
 
 

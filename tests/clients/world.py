@@ -9,6 +9,7 @@ from rows import ROWS
 
 TOKENS = 12
 PERMITS, EMBEDDINGS = 3, 1
+PERMITS_SET = {"max_concurrent": PERMITS, "max_concurrent_embeddings": EMBEDDINGS}
 
 # Waiting is told early and often, so that a short wait has all of it.
 QUICK_QUEUE = {"grace": "200ms", "heartbeat": "200ms", "commit_whole": "400ms", "status_interval": "200ms"}
@@ -25,7 +26,7 @@ def start_simulator():
 @contextlib.contextmanager
 def gateway_before(simulator, config=None, **upstream):
     """A gateway that is at rest and clean afterwards; what the scenario did to the simulator is undone."""
-    gateway = Gateway.start(simulator, {**(config or {}), "upstream": {"max_concurrent": PERMITS, **upstream}})
+    gateway = Gateway.start(simulator, {**(config or {}), "upstream": PERMITS_SET | upstream})
     try:
         yield gateway
         simulator.clear_faults()
@@ -60,12 +61,13 @@ def held(gateway, permits=PERMITS, embeddings=EMBEDDINGS):
             holder.socket.close()
 
 
-def while_held(gateway, drivers, rows, seconds, **order):
+def while_held(gateway, drivers, rows, seconds, meanwhile=lambda: None, **order):
     """Starts all rows when no permit is free, lets them wait for so long, and returns their verdicts."""
     with held(gateway):
         calls = {row: drivers.start(row, gateway.url, **order) for row in rows}
         gateway.until_waiting(len(rows), within=30)
         time.sleep(seconds)
+        meanwhile()
     return {row: call.verdict() for row, call in calls.items()}
 
 
