@@ -22,7 +22,6 @@ namespace {
 
 using leaving = client_connection::leaving;
 
-constexpr std::uint64_t largest_question = 1u << 20;  // the body of what is answered here
 
 // One request after another on one connection.
 class session {
@@ -159,7 +158,7 @@ private:
         }
         bool held = how.what == kind::generation || how.what == kind::embedding;
         bool own = how.what == kind::own || host_.calls == nullptr;
-        auto most = own    ? largest_question
+        auto most = own    ? host_.own->longest_body(head_, settings())
                     : held ? settings().limits.body
                            : std::numeric_limits<std::uint64_t>::max();
         // Who asks whether to send what will be refused is not told to.
