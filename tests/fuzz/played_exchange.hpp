@@ -134,7 +134,7 @@ private:
                 if (!to.at().head_committed || told_head_)
                     return false;
                 cut_.push_back(c.id);
-                to.fail_with(500, R"({"error":"no"})", {});
+                to.fail_with(500, R"({"error":"no"})", {}, {});
                 return true;
             case turn::what::cut:
                 if (!to.at().head_committed)
