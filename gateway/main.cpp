@@ -1,7 +1,10 @@
 // Arguments, configuration, build, run, exit code.
+#include "advice/advice.hpp"
+#include "advice/graphics.hpp"
 #include "base/log.hpp"
 #include "gateway.hpp"
 #include "proxy-config/config.hpp"
+#include "top/watch.hpp"
 
 #include <openssl/ssl.h>
 #include <sys/resource.h>
@@ -172,8 +175,24 @@ int check(const arguments& a)
     auto parsed = read_configuration(a, file);
     if (!parsed.mistakes.empty())
         return tell_mistakes(parsed, file);
-    std::cout << to_json(parsed.value) << "\n";
+    std::cout << to_json(parsed.value) << "\n" << std::flush;
+    for (const auto& a : advice(parsed.value, graphics_cards()))
+        std::cerr << "advice: " << a << "\n";
     return clean;
+}
+
+// Without --admin it asks where the configuration says that the admin port is.
+int show_live(const arguments& a)
+{
+    auto admin = a.admin;
+    if (admin.empty()) {
+        std::string file;
+        auto parsed = read_configuration(a, file);
+        if (!parsed.mistakes.empty())
+            return tell_mistakes(parsed, file);
+        admin = parsed.value.admin_listen;
+    }
+    return top::watch(admin);
 }
 
 }  // namespace
@@ -201,13 +220,18 @@ int main(int argc, char** argv)
     add_flags(app);
     auto* serving = app.add_subcommand("serve", "run the gateway (the default)");
     add_flags(*serving);
-    auto* checking =
-        app.add_subcommand("check", "show the effective configuration, or every mistake");
+    auto* checking = app.add_subcommand(
+        "check", "show the effective configuration and advice, or every mistake");
     add_config(*checking);
+    auto* watching = app.add_subcommand("top", "show a running gateway, live; q quits");
+    add_config(*watching);
+    watching->add_option("--admin", a.admin, "its admin port")->type_name("ADDR");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? clean : bad_usage;
     }
+    if (watching->parsed())
+        return show_live(a);
     return checking->parsed() ? check(a) : serve(a);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "admin/queue_pages.hpp"
+#include "admin/status_feed.hpp"
 #include "downstream/session.hpp"
 #include "telemetry/metrics.hpp"
 
@@ -32,17 +33,22 @@ public:
         std::function<std::vector<std::string>()> warnings;  // what an operator should know
         std::function<reload_outcome()> reload;
         std::function<void()> drain;
+        std::function<std::vector<std::string>()> public_addresses;
     };
-    explicit admin_pages(surroundings s) : with_(std::move(s)) {}
+    explicit admin_pages(surroundings s);
 
     awaitable<void> answer(const page_request& r, responder& to) override;
+    // Notes how many wait and run, for /status/history; to be called now and then.
+    void remember(instant now);
 
 private:
     void control(const page_request& r, responder& to);
     std::vector<gauge_family> gauges() const;
     std::string status(std::string_view query) const;
+    std::string history_columns() const;
 
     surroundings with_;
+    status_feed feed_;
 };
 
 }  // namespace gateway

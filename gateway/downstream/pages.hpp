@@ -37,6 +37,8 @@ public:
     // Waits; false when the client has left meanwhile (then nothing more need be said).
     awaitable<bool> pause(duration d);
 
+    // Nothing of what was said still waits to be taken.
+    bool taken() const { return to_.backlog() == 0; }
     bool answered() const { return answered_; }
     bool keep_alive() const { return manners_.keep_alive; }
 
