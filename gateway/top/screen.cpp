@@ -172,7 +172,7 @@ private:
         const auto& all = list_of(s_, "models");
         if (all.empty())
             return;
-        auto name = flexible(47);
+        auto name = flexible(55);
         say("");
         say(left("MODEL", name) + " " + left("STATE", 10) + right("RUN", 5) + right("WAIT", 6) +
                 right("VRAM", 10) + right("SILENT", 11) + "  AT",

@@ -209,7 +209,7 @@ int watch(const std::string& admin)
                                               look::wrong}};
         for (auto& l : lines)
             l.text.resize(std::min(l.text.size(), size.columns * 4));
-        terminal::show(paint(lines, true, "\x1b[K\r\n"));
+        terminal::show(paint(lines, true, "\x1b[K\n"));
 
         pollfd both[] = {{STDIN_FILENO, POLLIN, 0}, {a.socket(), POLLIN, 0}};
         if (::poll(both, a.open() ? 2 : 1, 1000) <= 0)

@@ -68,14 +68,15 @@ export class Calls {
 
   send(user, model, {target = "/api/generate", prompt = "hello"} = {}) {
     const stop = new AbortController();
-    const call = {user, stop, over: false};
+    const call = {user, stop, over: false, said: ""};
     call.answer = fetch(given.public + target, {
       method: "POST",
       headers: {"Content-Type": "application/json", "X-OpenWebUI-User-Id": user},
       body: JSON.stringify({model, prompt}),
       signal: stop.signal,
-    }).then(async (answer) => ({status: answer.status, body: await answer.text()}))
-      .catch((error) => ({status: 0, body: String(error)}))
+    }).then(async (answer) => {
+      for await (const piece of answer.body) call.said += Buffer.from(piece);
+    }).catch((error) => { call.said += String(error); })  // cut, as an answer is that ends in an error
       .finally(() => { call.over = true; });
     this.all.push(call);
     return call;

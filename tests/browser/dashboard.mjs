@@ -52,7 +52,7 @@ await visit("/", {}, async (page) => {
   await page.getByRole("button", {name: "Yes"}).click();
   const ended = calls.all.find((call) => call.user === "carla");
   await eventually("carla's call has ended", async () => ended.over);
-  assert.match((await ended.answer).body, /cancelled/);
+  assert.match(ended.said, /cancelled/);
   await eventually("four wait", async () => (await text(page, "#waiting")) === "4");
 
   // One that runs: its work stops at once.

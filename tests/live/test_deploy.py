@@ -138,7 +138,7 @@ elif what == "restart":
                    "--num-parallel", env.pop("OLLAMA_NUM_PARALLEL", "1")]
     with open(home / f"{{service}}.log", "ab") as log:
         # Through a parent that goes: nobody is left to wait for it, and it leaves no zombie.
-        started = subprocess.run(["sh", "-c", 'nohup "$@" & echo $!', "sh", *command], env=env, text=True,
+        started = subprocess.run(["sh", "-c", 'nohup "$@" >&2 & echo $!', "sh", *command], env=env, text=True,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
     pid.write_text(started.stdout)
 '''

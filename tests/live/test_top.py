@@ -93,7 +93,7 @@ def test_it_shows_a_queue_that_forms_and_drains_and_leaves_the_terminal_as_it_wa
         shown.until("1 running, 1 waiting")
         shown.until("anna")
         assert "\x1b[91m" in shown.text.decode(errors="replace")  # who waits is red
-        lines = shown.screen().split("\r\n")
+        lines = shown.screen().replace("\r", "").split("\n")
         assert len(lines) <= 24 and max(map(len, lines)) <= 80
         shown.resize(120, 40)
         shown.until("1 running, 1 waiting")

@@ -12,14 +12,14 @@ const asNumber = (v) => String(Math.round(v * 10) / 10);
 const CHARTS = [
   {title: "Calls per minute", say: asNumber, series: [
     {name: "whole", color: "blue", from: perMinute("ok")},
-    {name: "client left or cancelled", color: "amber", from: perMinute("left")},
-    {name: "failed or refused", color: "red", from: perMinute("failed")}]},
+    {name: "left", color: "amber", from: perMinute("left")},
+    {name: "failed", color: "red", from: perMinute("failed")}]},
   {title: "At once, at most", say: asNumber, series: [
     {name: "waiting", color: "red", from: plain("waiting")},
     {name: "running", color: "blue", from: plain("running")}]},
   {title: "Wait for a permit", say: asTime, series: [
-    {name: "half wait less", color: "blue", from: seconds("queue_p50_ms")},
-    {name: "95 of 100 wait less", color: "red", from: seconds("queue_p95_ms")}]},
+    {name: "half", color: "blue", from: seconds("queue_p50_ms")},
+    {name: "95 of 100", color: "red", from: seconds("queue_p95_ms")}]},
   {title: "Until the first byte", say: asTime, series: [
     {name: "half", color: "blue", from: seconds("first_byte_p50_ms")},
     {name: "95 of 100", color: "red", from: seconds("first_byte_p95_ms")}]},
@@ -61,7 +61,7 @@ class Chart {
       legend: {show: false},
       padding: [8, 8, 0, 0],
       scales: {y: {range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1]}},
-      axes: [{...axis, space: 70, values: (u, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"}))},
+      axes: [{...axis, space: 70, size: 26, values: (u, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"}))},
              {...axis, size: 58, values: (u, at) => at.map((v) => this.what.say(v))}],
       series: [{}, ...this.what.series.map((s) => ({stroke: color(s.color), width: 1.5, fill: `${color(s.color)}22`, points: {size: 4}}))],
     }, this.data, this.paper);
