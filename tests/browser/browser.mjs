@@ -47,10 +47,10 @@ export async function visit(path, {dark = false, phone = false, reduced = true} 
   }
 }
 
-export async function picture(page, name) {
+export async function picture(page, name, {fullPage = true} = {}) {
   if (!given.pictures) return;
   mkdirSync(given.pictures, {recursive: true});
-  await page.screenshot({path: `${given.pictures}/${name}.png`, fullPage: true});
+  await page.screenshot({path: `${given.pictures}/${name}.png`, fullPage});
 }
 
 // Waits until `look()` is true; `what` is said when it never is.

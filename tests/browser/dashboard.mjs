@@ -119,7 +119,7 @@ for (const how of [{dark: true}, {phone: true}, {phone: true, dark: true}]) {
     }
     const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
     assert.ok(how.dark ? Math.max(...background) < 60 : Math.min(...background) > 200);
-    await picture(page, `dashboard-${Object.keys(how).join("-")}`);
+    await picture(page, `dashboard-${Object.keys(how).join("-")}`, {fullPage: !how.phone});
   });
   await calls.end();
 }

@@ -38,7 +38,7 @@ def haproxy(directory, port, gateway):
 
 def caddy(directory, port, gateway):
     text = (PROXIES / "Caddyfile").read_text().replace("127.0.0.1:11435", gateway)
-    text = text.replace("ollama.example.org {", f"http://127.0.0.1:{port} {{")
+    text = text.replace("ollama.example.org {", f"http://:{port} {{\n\tbind 127.0.0.1")
     (directory / "Caddyfile").write_text("{\n\tadmin off\n}\n" + text)
     return ["caddy", "run", "--config", directory / "Caddyfile", "--adapter", "caddyfile"]
 

@@ -29,6 +29,12 @@ const CHARTS = [
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
+// A value between two gaps makes no line: it is drawn as a point.
+function alone(plot, series) {
+  const values = plot.data[series];
+  return [...values.keys()].filter((n) => values[n] !== null && (values[n - 1] ?? null) === null && (values[n + 1] ?? null) === null);
+}
+
 class Chart {
   constructor(what, place) {
     this.what = what;
@@ -59,11 +65,11 @@ class Chart {
       ...this.size(),
       cursor: {show: false},
       legend: {show: false},
-      padding: [8, 8, 0, 0],
+      padding: [8, 22, 0, 0],
       scales: {y: {range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1]}},
-      axes: [{...axis, space: 70, size: 26, values: (u, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"}))},
+      axes: [{...axis, space: 70, size: 26, values: (u, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", hourCycle: "h23"}))},
              {...axis, size: 58, values: (u, at) => at.map((v) => this.what.say(v))}],
-      series: [{}, ...this.what.series.map((s) => ({stroke: color(s.color), width: 1.5, fill: `${color(s.color)}22`, points: {size: 4}}))],
+      series: [{}, ...this.what.series.map((s) => ({stroke: color(s.color), width: 1.5, fill: `${color(s.color)}22`, points: {show: true, size: 4, filter: alone}}))],
     }, this.data, this.paper);
   }
 

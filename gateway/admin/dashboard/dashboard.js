@@ -50,11 +50,11 @@ const showCalls = table($("calls"), [
                 : chip(cell, PHASES[call.phase] ?? call.phase, call.phase === "loading_model" ? "amber" : "blue")},
   {label: "Model", kind: "full", text: (call) => call.model || "–"},
   {label: "Client", text: (call) => call.client},
-  {label: "Asked", text: (call) => call.endpoint},
+  {label: "Asked", kind: "desk", text: (call) => call.endpoint},
   {label: "Waited", kind: "number", text: (call) => span(call.waited_ms)},
   {label: "Age", kind: "number", text: (call) => span(call.age_s * 1000)},
   {label: "Pieces", kind: "number", text: (call) => (call.chunks ? String(call.chunks) : "–")},
-  {label: "At", text: (call) => call.upstream ?? ""},
+  {label: "At", kind: "desk", text: (call) => call.upstream ?? ""},
   {label: "Action", unseen: true, kind: "act", fill: (cell, call) =>
     button(cell, "Cancel", `Cancel the call of ${call.client} to ${call.model}`, () =>
       act(`End this call of ${call.client} to ${call.model || call.endpoint}?`, `/calls/${encodeURIComponent(call.id)}/cancel`))},
@@ -204,8 +204,8 @@ const showRecent = table($("recent-rows"), [
     setText(cell.lastChild, story(call.attempts));
   }},
   {label: "Client", text: (call) => call.client},
-  {label: "Queue", kind: "number", text: (call) => span(call.queue_ms)},
-  {label: "Load", kind: "number", text: (call) => span(call.load_ms)},
+  {label: "Queue", kind: "number desk", text: (call) => span(call.queue_ms)},
+  {label: "Load", kind: "number desk", text: (call) => span(call.load_ms)},
   {label: "First byte", kind: "number", text: (call) => span(call.first_byte_ms)},
   {label: "Total", kind: "number", text: (call) => span(call.total_ms)},
 ], {key: (call) => `${call.id} ${call.finished_at}`});

@@ -19,15 +19,16 @@ export function bytes(n) {
 
 export function clock(text) {
   const at = new Date(text);
-  return Number.isNaN(at.getTime()) ? "–" : at.toLocaleTimeString();
+  return Number.isNaN(at.getTime()) ? "–" : at.toLocaleTimeString([], {hourCycle: "h23"});
 }
 
-// "in 4 min 10 s" for a moment that is still to come.
+// For a moment that is still to come: "4 min".
 export function until(text) {
   const left = new Date(text) - Date.now();
   if (Number.isNaN(left)) return "–";
   if (left > 10 * 365 * 86_400_000) return "stays";
-  return left > 0 ? `for ${span(left)}` : "now";
+  if (left <= 0) return "–";
+  return left < 60_000 ? span(left) : span(left).replace(/ \d+ s$/, "");
 }
 
 export const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
