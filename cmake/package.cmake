@@ -1,5 +1,6 @@
-# The Debian package:  cmake --build build && (cd build && cpack)
-include(GNUInstallDirs)
+# The Debian package:  cmake --build build --target ollama-gateway && (cd build && cpack)
+# What is installed is the one program: packing it builds neither tests nor tools.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 install(TARGETS ollama-gateway RUNTIME DESTINATION bin)
 install(FILES deploy/ollama-gateway.service DESTINATION lib/systemd/system)
 install(FILES deploy/debian/sysusers.conf DESTINATION lib/sysusers.d RENAME ollama-gateway.conf)
