@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <set>
 
 namespace gateway::top {
 
@@ -199,9 +200,12 @@ private:
         const auto& all = list_of(s_, "calls");
         auto total = std::max(std::size_t(number_of(s_, "calls_total")), all.size());
         std::size_t waiting = 0, running = 0;
+        std::set<std::string> seen;
         for (const auto& m : list_of(s_, "models")) {
-            waiting += std::size_t(number_of(m, "waiting"));
             running += std::size_t(number_of(m, "running"));
+            // Calls wait for a model, wherever it may run: each upstream that has it says the same.
+            if (seen.insert(text_of(m, "name")).second)
+                waiting += std::size_t(number_of(m, "waiting"));
         }
         say("");
         say(whole(double(running)) + " running, " + whole(double(waiting)) + " waiting",

@@ -69,7 +69,7 @@ await visit("/", {}, async (page) => {
 
   // An unload: the button asks the admin port for it.
   const asked = page.waitForRequest((request) => request.method() === "POST" && new URL(request.url()).pathname === "/models/llama3%3Alatest/unload");
-  await page.getByRole("button", {name: "Unload llama3:latest from local"}).click();
+  await page.getByRole("button", {name: "Unload llama3:latest"}).click();
   await page.getByRole("button", {name: "Yes"}).click();
   const answer = await (await asked).response();
   if (answer.ok()) {
@@ -123,3 +123,39 @@ for (const how of [{dark: true}, {phone: true}, {phone: true, dark: true}]) {
   });
   await calls.end();
 }
+
+// Several upstreams, a model that hangs, jobs: as they would be told.
+await visit("/try", {}, async (page) => {
+  const [tell, cancelled] = [JSON.stringify({
+    version: "9", uptime_s: 4000, draining: true, warnings: ["listening on 0.0.0.0:11435 without keys"],
+    upstreams: [
+      {name: "near", url: "http://near:11434", up: true, permits: 2, in_use: 2, vram_budget: 24 * 2 ** 30, last_listing_age_s: 1},
+      {name: "far", url: "http://far:11434", up: false, why: "connection refused", permits: 2, in_use: 0, vram_budget: null, last_listing_age_s: null}],
+    models: [
+      {name: "a:latest", upstream: "near", state: "ready", loaded: true, running: 2, waiting: 3, size_vram: 12 * 2 ** 30, expires_at: null, silence_s: 40, learned_parallel: 1},
+      {name: "a:latest", upstream: "far", state: "absent", loaded: false, running: 0, waiting: 3, size_vram: 0, expires_at: null, silence_s: 0, learned_parallel: null},
+      {name: "hf.co/x/b:q4", upstream: "near", state: "stuck", loaded: true, running: 0, waiting: 0, size_vram: 6 * 2 ** 30, expires_at: null, silence_s: 0, learned_parallel: null}],
+    calls: [], calls_total: 0, recent: [], recent_cursor: null, drift: {appeared: 1, vanished: 2},
+    unloads: [{model: "hf.co/x/b:q4", upstream: "near", reason: "timeout", result: "stuck", ms: 30000, at: "2026-01-01T00:00:00Z"}],
+  }), []];
+  const job = (n, status, more) => ({id: `${n}`.padStart(32, "0"), status, path: "/api/chat", batch: "nightly", attempt: 1, created_at: new Date(Date.now() - 60_000).toISOString(), started_at: null, finished_at: null, error: null, ...more});
+  await page.route("**/status/events", (route) => route.fulfill({contentType: "text/event-stream", body: `event: status\ndata: ${tell}\n\n`}));
+  await page.route("**/gateway/jobs?*", (route) => route.fulfill({json: {next_cursor: null, jobs: [
+    job(1, "running", {started_at: new Date().toISOString()}), job(2, "queued"), job(3, "succeeded"), job(4, "succeeded"), job(5, "failed", {error: {error: "timed out"}})]}}));
+  await page.route("**/gateway/jobs/*/cancel", (route) => { cancelled.push(route.request().method()); return route.fulfill({json: {}}); });
+  await page.goto(given.admin + "/");
+  await eventually("who waits for a model of two upstreams waits once", async () => (await text(page, "#waiting")) === "3" && (await text(page, "#running")) === "2");
+  assert.match(await text(page, "#warnings"), /without keys/);
+  assert.match(await text(page, "#upstream-cards"), /far\s+down\s+.*connection refused[\s\S]*18.0 GiB of 24.0 GiB|18.0 GiB of 24.0 GiB[\s\S]*far\s+down\s+.*connection refused/);
+  assert.match(await text(page, "#model-rows"), /Ollama runs 1 at once, silent for 40 s/);
+  assert.match(await text(page, "#model-rows"), /hf.co\/x\/b:q4[\s\S]*stuck/);
+  assert.match(await text(page, "#drift"), /1 model came unasked, 2 models went unasked/);
+  assert.match(await text(page, "#unload-rows"), /stuck/);
+  await eventually("jobs are shown with how far they are", async () => /nightly\s+3 of 5 done, 1 failed/.test(await text(page, "#batches")));
+  assert.match(await text(page, "#job-counts"), /1 runs, 1 waits/);
+  assert.match(await text(page, "#job-rows"), /timed out/);
+  await page.getByRole("button", {name: "Cancel job 00000000"}).first().click();
+  await page.getByRole("button", {name: "Yes"}).click();
+  await eventually("the job's end is asked for", async () => cancelled.length === 1 && cancelled[0] === "POST");
+  await picture(page, "dashboard-told");
+});

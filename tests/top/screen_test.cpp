@@ -62,6 +62,15 @@ TEST_CASE("what waits is red, what runs is blue")
     CHECK(all(lines).find('\x1b') == std::string::npos);
 }
 
+TEST_CASE("who waits for a model that two upstreams have waits once")
+{
+    auto lines = draw(R"({"models":[{"name":"a","upstream":"x","running":1,"waiting":3},)"
+                      R"({"name":"a","upstream":"y","running":2,"waiting":3},)"
+                      R"({"name":"b","upstream":"y","running":0,"waiting":1}]})",
+                      80, 0);
+    CHECK(with(lines, "3 running, 4 waiting"));
+}
+
 TEST_CASE("a client's name moves no cursor")
 {
     auto text = all(draw(busy, 120, 0));

@@ -64,7 +64,8 @@ let announced = "";
 let announcedAt = 0;
 
 function showQueue(s) {
-  const waiting = s.models.reduce((sum, m) => sum + m.waiting, 0);
+  // Calls wait for a model, wherever it may run: each upstream that has it tells the same number.
+  const waiting = [...new Map(s.models.map((m) => [m.name, m.waiting])).values()].reduce((sum, n) => sum + n, 0);
   const permits = s.upstreams.reduce((sum, u) => sum + u.permits, 0);
   const inUse = s.upstreams.reduce((sum, u) => sum + u.in_use, 0);
   const running = s.models.reduce((sum, m) => sum + m.running, 0);
@@ -125,9 +126,9 @@ const showModels = table($("model-rows"), [
   {label: "Stays", kind: "number", text: (m) => (m.loaded && m.expires_at ? until(m.expires_at) : "–")},
   {label: "Action", unseen: true, kind: "act", fill: (cell, m) => {
     if (!m.loaded) return cell.replaceChildren();
-    button(cell, "Unload", `Unload ${m.name} from ${m.upstream}`, () =>
+    button(cell, "Unload", `Unload ${m.name}`, () =>
       act(`Take ${m.name} out of VRAM?${m.running ? ` ${plural(m.running, "call of it runs and ends", "calls of it run and end")} as timed out.` : ""}`,
-          `/models/${encodeURIComponent(m.name)}/unload?upstream=${encodeURIComponent(m.upstream)}`));
+          `/models/${encodeURIComponent(m.name)}/unload`));
   }},
 ], {key: (m) => `${m.upstream} ${m.name}`, kind: (m) => (m.running ? "runs" : m.waiting ? "waits" : "")});
 
