@@ -66,6 +66,7 @@ class Root:
         self.proxy = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
         codename = release["VERSION_CODENAME"].strip().strip('"')
         run("debootstrap", "--variant=minbase", codename, directory)
+        os.chmod(directory, 0o755)  # it was for root alone, and others live in it too
         shutil.copy("/etc/resolv.conf", directory / "etc")
         for configuration in ("/etc/apt/apt.conf.d", "/etc/apt/auth.conf.d"):  # however this machine gets out
             for file in os.scandir(configuration) if os.path.isdir(configuration) else ():
