@@ -207,9 +207,13 @@ private:
             if (seen.insert(text_of(m, "name")).second)
                 waiting += std::size_t(number_of(m, "waiting"));
         }
+        auto counts = whole(double(running)) + " running, " + whole(double(waiting)) + " waiting";
+        auto jobs = s_.find("jobs");
+        if (jobs != s_.end() && number_of(*jobs, "running") + number_of(*jobs, "queued") > 0)
+            counts += "; jobs: " + whole(number_of(*jobs, "running")) + " running, " +
+                      whole(number_of(*jobs, "queued")) + " queued";
         say("");
-        say(whole(double(running)) + " running, " + whole(double(waiting)) + " waiting",
-            waiting != 0 ? look::waits : look::runs);
+        say(counts, waiting != 0 ? look::waits : look::runs);
         if (all.empty())
             return;
         auto model = flexible(56);

@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 
-from harness import BUILD, PATIENCE, ROOT, eventually, free_port
+from harness import BUILD, PATIENCE, ROOT, SANITIZED, eventually, free_port
 
 DEPLOY = ROOT / "deploy"
 UNIT = (DEPLOY / "ollama-gateway.service").read_text()
@@ -48,6 +48,62 @@ def test_the_unit_lets_a_drain_finish():
     seconds = {"s": 1, "m": 60}[drain[-1]] * int(drain[:-1])
     assert int(re.search(r"^TimeoutStopSec=(\d+)s$", UNIT, re.M).group(1)) > seconds
     assert "Type=notify" in UNIT and re.search(r"^WatchdogSec=", UNIT, re.M)
+
+
+def calls_that_the_unit_allows():
+    """SystemCallFilter of the unit, spelled out."""
+    said = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True).stdout
+    sets, name = {}, None
+    for line in said.splitlines():
+        if line.startswith("@"):
+            name = line.strip()
+            sets[name] = []
+        elif name and line.startswith("    ") and not line.strip().startswith("#"):
+            sets[name].append(line.strip())
+
+    def spelled(word):
+        return {call for part in sets.get(word, []) for call in (spelled(part) if part[0] == "@" else {part})}
+
+    allowed = spelled("@default")
+    for filtered in re.findall(r"^SystemCallFilter=(.*)$", UNIT, re.M):
+        calls = {call for word in filtered.lstrip("~").split() for call in spelled(word)}
+        allowed = allowed - calls if filtered.startswith("~") else allowed | calls
+    return allowed
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer makes system calls of its own")
+def test_the_unit_allows_every_system_call_that_the_gateway_makes(serve, simulate, tmp_path):
+    need("systemd-analyze")
+    need("strace")
+    gateway = serve(simulate())
+    trace = tmp_path / "trace"
+    # From its start, on ports of its own, through a call, a scrape, a reload and a drain.
+    port, admin = free_port(), free_port()
+    command = ["strace", "-f", "-o", trace, BUILD / "ollama-gateway", "--upstream", gateway.upstream.url]
+    command += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen([*map(str, command)], stdout=log, stderr=log)
+    try:
+
+        def asks(where, path, body=None):
+            try:
+                return urllib.request.urlopen(f"http://127.0.0.1:{where}{path}", body, 10).read()
+            except OSError:
+                return None
+
+        assert eventually(lambda: asks(admin, "/healthz"), within=20)
+        assert b'"done":true' in asks(port, "/api/generate", b'{"model":"llama3","prompt":"x"}')
+        assert asks(admin, "/metrics") and asks(admin, "/") and asks(admin, "/status")
+        assert asks(admin, "/reload", b"") and asks(admin, "/drain", b"")
+        assert process.wait(20 * PATIENCE) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    made = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", trace.read_text(), re.M))
+    allowed = calls_that_the_unit_allows()
+    assert len(made) > 30 and len(allowed) > 200
+    assert not made - allowed, made - allowed
 
 
 def test_the_units_own_configuration_is_a_good_one():

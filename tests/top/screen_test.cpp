@@ -71,6 +71,14 @@ TEST_CASE("who waits for a model that two upstreams have waits once")
     CHECK(with(lines, "3 running, 4 waiting"));
 }
 
+TEST_CASE("jobs are counted when there are any")
+{
+    CHECK(with(draw(R"({"jobs":{"queued":4,"running":1}})", 80, 0),
+               "0 running, 0 waiting; jobs: 1 running, 4 queued"));
+    CHECK_FALSE(with(draw(R"({"jobs":{"queued":0,"running":0}})", 80, 0), "jobs"));
+    CHECK_FALSE(with(draw(R"({"jobs":null})", 80, 0), "jobs"));
+}
+
 TEST_CASE("a client's name moves no cursor")
 {
     auto text = all(draw(busy, 120, 0));
