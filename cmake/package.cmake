@@ -2,7 +2,8 @@
 # What is installed is the one program: packing it builds neither tests nor tools.
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 install(TARGETS ollama-gateway RUNTIME DESTINATION bin)
-install(FILES deploy/ollama-gateway.service DESTINATION lib/systemd/system)
+install(FILES deploy/ollama-gateway.service deploy/ollama-gateway-stuck.path deploy/ollama-gateway-stuck.service
+    DESTINATION lib/systemd/system)
 install(FILES deploy/debian/sysusers.conf DESTINATION lib/sysusers.d RENAME ollama-gateway.conf)
 install(FILES deploy/debian/gateway.json DESTINATION /etc/ollama-gateway)
 install(PROGRAMS deploy/in-front DESTINATION share/ollama-gateway)

@@ -43,6 +43,18 @@ def test_the_unit_is_hardened():
     assert exposure <= 2.0, said.stdout
 
 
+def test_what_restarts_a_stuck_ollama_is_off_until_somebody_wants_it():
+    need("systemd-analyze")
+    units = [DEPLOY / f"ollama-gateway-stuck.{kind}" for kind in ("path", "service")]
+    said = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+    assert said.returncode == 0 and not said.stderr, said.stderr
+    watched = re.search(r"^PathExists=(.*)$", units[0].read_text(), re.M).group(1)
+    assert watched in units[1].read_text()
+    assert watched.startswith("/run/" + re.search(r"^RuntimeDirectory=(.*)$", UNIT, re.M).group(1) + "/")
+    for script in ("postinst", "prerm"):
+        assert "stuck" not in (DEPLOY / "debian" / script).read_text()
+
+
 def test_the_unit_lets_a_drain_finish():
     drain = json.loads(checked().stdout)["drain"]
     seconds = {"s": 1, "m": 60}[drain[-1]] * int(drain[:-1])
