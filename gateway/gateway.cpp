@@ -119,7 +119,7 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
                     clients_, admins_, memory_, draining_, started_, [this] { return settings_; },
                     [this] { return job_store_ ? job_store_->counts() : job_counts(); },
                     [this] { return warnings(); }, [this] { return reload(); },
-                    [this] { drain(); }}),
+                    [this] { drain(); }, [this] { return addresses(); }}),
       beat_now_(io)
 {
     exchange_.set_messages(messages_of(*settings_));
@@ -157,6 +157,7 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
     for (const auto& address : settings_->listen)
         listeners_.push_back(std::make_unique<listener>(clients_, address));
     admin_ = std::make_unique<listener>(admins_, settings_->admin_listen);
+    clients_.pages_port = admin_->port();
 }
 
 whole_gateway::~whole_gateway() = default;
@@ -276,6 +277,7 @@ awaitable<void> whole_gateway::beat()
         auto now = steady::now();
         if (now - measured >= 500ms) {
             counted_.loop_lag(std::max(duration{}, now - due));
+            admin_pages_.remember(now);
             measured = now;
         }
         if (clients_.tunnel_seen && open_to_all(*settings_) && !std::exchange(tunnel_told, true))

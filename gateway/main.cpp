@@ -1,10 +1,13 @@
 // Arguments, configuration, build, run, exit code.
+#include "advice/advice.hpp"
+#include "advice/graphics.hpp"
 #include "base/log.hpp"
 #include "gateway.hpp"
 #include "job_actions.hpp"
 #include "key_command.hpp"
 #include "proxy-config/config.hpp"
 #include "proxy-config/keys_file.hpp"
+#include "top/watch.hpp"
 
 #include <fcntl.h>
 #include <openssl/ssl.h>
@@ -253,8 +256,24 @@ int check(const arguments& a)
     auto parsed = read_configuration(a, file);
     if (!parsed.mistakes.empty())
         return tell_mistakes(parsed, file);
-    std::cout << to_json(parsed.value) << "\n";
+    std::cout << to_json(parsed.value) << "\n" << std::flush;
+    for (const auto& a : advice(parsed.value, graphics_cards()))
+        std::cerr << "advice: " << a << "\n";
     return clean;
+}
+
+// Without --admin it asks where the configuration says that the admin port is.
+int show_live(const arguments& a)
+{
+    auto admin = a.admin;
+    if (admin.empty()) {
+        std::string file;
+        auto parsed = read_configuration(a, file);
+        if (!parsed.mistakes.empty())
+            return tell_mistakes(parsed, file);
+        admin = parsed.value.admin_listen;
+    }
+    return top::watch(admin);
 }
 
 }  // namespace
@@ -283,8 +302,8 @@ int main(int argc, char** argv)
     add_flags(app);
     auto* serving = app.add_subcommand("serve", "run the gateway (the default)");
     add_flags(*serving);
-    auto* checking =
-        app.add_subcommand("check", "show the effective configuration, or every mistake");
+    auto* checking = app.add_subcommand(
+        "check", "show the effective configuration and advice, or every mistake");
     add_config(*checking);
     key_wishes wanted;
     auto* keys = app.add_subcommand("key", "make keys for clients");
@@ -301,6 +320,9 @@ int main(int argc, char** argv)
     auto* working = app.add_subcommand("jobs", "look at jobs, submit them, have them end");
     jobs_wish wish;
     add_jobs(*working, wish, add_config);
+    auto* watching = app.add_subcommand("top", "show a running gateway, live; q quits");
+    add_config(*watching);
+    watching->add_option("--admin", a.admin, "its admin port")->type_name("ADDR");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
@@ -310,5 +332,7 @@ int main(int argc, char** argv)
         return make_new_key(wanted);
     if (working->parsed())
         return jobs(a, wish);
+    if (watching->parsed())
+        return show_live(a);
     return checking->parsed() ? check(a) : serve(a);
 }

@@ -1,5 +1,6 @@
 #include "admin/admin_pages.hpp"
 
+#include "admin/dashboard.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "call/model_name.hpp"
@@ -13,6 +14,13 @@ namespace {
 constexpr const char* metrics_type = "text/plain; version=0.0.4; charset=utf-8";
 
 }  // namespace
+
+// Listeners are told whole pages of what runs and of who waits first; a queue of thousands is a
+// number to them.
+admin_pages::admin_pages(surroundings s)
+    : with_(std::move(s)), feed_([this] { return status("recent_limit=20&calls_limit=200"); })
+{
+}
 
 awaitable<void> admin_pages::answer(const page_request& r, responder& to)
 {
@@ -32,7 +40,9 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
     bool controls = path == "/reload" || path == "/drain" ||
                     (path.starts_with("/calls/") && path.ends_with("/cancel")) ||
                     (path.starts_with("/models/") && path.ends_with("/unload"));
-    bool reads = path == "/metrics" || path == "/healthz" || path == "/readyz" || path == "/status";
+    bool reads = path == "/metrics" || path == "/healthz" || path == "/readyz" ||
+                 path == "/status" || path == "/status/history" || path == "/status/events" ||
+                 is_dashboard_path(path);
     if (!controls && !reads) {
         fail(fault_code::not_found, "no such page");
     } else if (controls ? method != "POST" : method != "GET" && method != "HEAD") {
@@ -52,8 +62,16 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
                  ready            ? "ready\n"
                  : with_.draining ? "draining\n"
                                   : "no upstream is up\n");
-    } else {
+    } else if (path == "/status/events" && method == "HEAD") {
+        to.whole(200, "text/event-stream", {});
+    } else if (path == "/status/events") {
+        co_await feed_.tell(to);
+    } else if (path == "/status/history") {
+        to.json(200, history_columns());
+    } else if (path == "/status") {
         to.json(200, status(r.head.query));
+    } else {
+        answer_dashboard(r, to, with_.public_addresses());
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "admin/model_counts.hpp"
 #include "admin/queue_pages.hpp"
+#include "admin/status_feed.hpp"
 #include "downstream/session.hpp"
 #include "telemetry/metrics.hpp"
 
@@ -38,8 +39,9 @@ public:
         std::function<std::vector<std::string>()> warnings;  // what an operator should know
         std::function<reload_outcome()> reload;
         std::function<void()> drain;
+        std::function<std::vector<std::string>()> public_addresses;
     };
-    explicit admin_pages(surroundings s) : with_(std::move(s)) {}
+    explicit admin_pages(surroundings s);
 
     // Who may change something was decided before (downstream/permission.hpp).
     awaitable<void> answer(const page_request& r, responder& to) override;
@@ -47,14 +49,18 @@ public:
     {
         return with_.jobs.longest_body(head, c);
     }
+    // Notes how many wait and run, for /status/history; to be called now and then.
+    void remember(instant now);
 
 private:
     live_rooms rooms() const { return {with_.upstreams, with_.generations, with_.embeddings}; }
     void control(const page_request& r, responder& to);
     std::vector<gauge_family> gauges() const;
     std::string status(std::string_view query) const;
+    std::string history_columns() const;
 
     surroundings with_;
+    status_feed feed_;
 };
 
 }  // namespace gateway

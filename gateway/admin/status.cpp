@@ -79,6 +79,9 @@ std::string admin_pages::status(std::string_view query) const
     std::stable_sort(calls.begin(), calls.end(), [](const call_view& a, const call_view& b) {
         return a.position.value_or(0) < b.position.value_or(0);
     });
+    j["calls_total"] = calls.size();
+    if (auto most = parse_uint(parameter(query, "calls_limit")); most && *most < calls.size())
+        calls.resize(*most);
     j["calls"] = json::array();
     for (const auto& c : calls)
         j["calls"].push_back({{"id", c.id},

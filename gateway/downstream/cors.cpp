@@ -41,9 +41,19 @@ bool is_same_origin(std::string_view origin, std::string_view host)
     return false;
 }
 
+// The chat page of the admin port asks the public one under the same host name.
+bool is_own_page(std::string_view origin, std::string_view host, std::string_view port)
+{
+    auto colon = host.rfind(':');
+    if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos)
+        host = host.substr(0, colon);
+    return !port.empty() && is_same_origin(origin, std::string(host) + ":" + std::string(port));
+}
+
 }  // namespace
 
-cors_answer cors(const request_head& head, const std::vector<std::string>& origins)
+cors_answer cors(const request_head& head, const std::vector<std::string>& origins,
+                 std::string_view pages_port)
 {
     using verdict = cors_answer::verdict;
     if (!head.has("Origin")) {
@@ -54,7 +64,7 @@ cors_answer cors(const request_head& head, const std::vector<std::string>& origi
     if (origin.empty() || is_same_origin(origin, host)) {
         return {};
     }
-    if (!origin_allowed(origin, host, origins)) {
+    if (!origin_allowed(origin, host, origins) && !is_own_page(origin, host, pages_port)) {
         return {verdict::foreign, "Vary: Origin\r\n"};
     }
     cors_answer answer{verdict::allowed, "Access-Control-Allow-Origin: "};

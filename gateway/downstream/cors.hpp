@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gateway {
@@ -23,7 +24,9 @@ struct cors_answer {
 };
 
 // `origins` is the configured list. As with Ollama, any OPTIONS from an allowed origin is a
-// preflight.
-cors_answer cors(const request_head& head, const std::vector<std::string>& origins);
+// preflight. `pages_port`: the port, on the host that the client asked, from which our own pages
+// come; empty when there is none.
+cors_answer cors(const request_head& head, const std::vector<std::string>& origins,
+                 std::string_view pages_port = {});
 
 }  // namespace gateway

@@ -106,6 +106,12 @@ std::string listener::address() const
     return (e.address().is_v6() ? "[" + text + "]" : text) + ":" + std::to_string(e.port());
 }
 
+std::string listener::port() const
+{
+    auto whole = address();
+    return unix_path_.empty() ? whole.substr(whole.rfind(':') + 1) : std::string();
+}
+
 void listener::close()
 {
     if (std::exchange(closing_, true))

@@ -24,6 +24,8 @@ public:
 
     // The address with the port that it really has.
     std::string address() const;
+    // "9435"; empty for a unix socket.
+    std::string port() const;
     bool local_only() const { return local_only_; }
 
 private:

@@ -94,9 +94,11 @@ void responder::end()
 awaitable<bool> responder::pause(duration d)
 {
     auto until = steady::now() + d;
-    while (steady::now() < until && to_.left() == client_connection::leaving::no)
+    auto here = [this] { return to_.left() == client_connection::leaving::no && !to_.closed(); };
+    while (steady::now() < until && here())
         co_await to_.more_than(to_.ahead().size(), until);
-    co_return to_.left() == client_connection::leaving::no&& to_.within_budget();
+    bool stays = here() && to_.within_budget();
+    co_return stays;
 }
 
 awaitable<bool> responder::room()

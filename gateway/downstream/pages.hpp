@@ -41,6 +41,8 @@ public:
     // Returns when the client has taken most of what was said; false when it has left.
     awaitable<bool> room();
 
+    // Nothing of what was said still waits to be taken.
+    bool taken() const { return to_.backlog() == 0; }
     bool answered() const { return answered_; }
     bool keep_alive() const { return manners_.keep_alive; }
 

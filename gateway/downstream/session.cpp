@@ -184,7 +184,7 @@ private:
         if (local_only_ && !c_.unix_socket() && !host_allowed(head_.get("Host"), rules_->hosts))
             return no(fault_code::forbidden,
                       "this Host is not served here; add it to `hosts` in the configuration");
-        auto origin = cors(head_, s.origins);
+        auto origin = cors(head_, s.origins, host_.pages_port);
         cors_fields_ = origin.fields;
         if (origin.what == cors_answer::verdict::foreign)
             return no(fault_code::forbidden,

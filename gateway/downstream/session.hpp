@@ -36,6 +36,7 @@ struct session_host {
     service* calls = nullptr;  // none on the admin port
     pages* own = nullptr;      // /gateway/… on the public port, everything on the admin port
     later* jobs = nullptr;     // none: every client waits for its answer
+    std::string pages_port;    // where our own pages come from (/try): the admin port; or empty
     std::string via;           // the pseudonym of this process in Via
     bool closing = false;      // draining: no further request is read
     instant closing_since{};

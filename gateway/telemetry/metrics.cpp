@@ -85,6 +85,7 @@ struct metrics::state {
         prometheus::Counter* counter;
     };
     std::vector<known_counter> known;
+    history past;
 
     state()
     {
@@ -148,6 +149,7 @@ void metrics::ended(const call_record& r)
     bool counted = r.what == kind::generation || r.what == kind::embedding;
     if (!counted)
         return;
+    s.past.ended(r, steady::now());
     s.queue_wait.Observe(double(r.queue_us) / 1e6);
     s.duration_of.Observe(double(r.total_us) / 1e6);
     if (r.first_byte_us >= 0)
@@ -228,6 +230,16 @@ void metrics::loop_lag(duration d)
 void metrics::reloaded(bool taken)
 {
     state_->reloads.Add({{"result", taken ? "ok" : "failed"}}).Increment();
+}
+
+void metrics::stood(std::size_t waiting, std::size_t running, instant now)
+{
+    state_->past.stood(waiting, running, now);
+}
+
+const history& metrics::past() const
+{
+    return state_->past;
 }
 
 std::string metrics::page(const std::vector<gauge_family>& gauges) const

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "telemetry/history.hpp"
 #include "telemetry/record.hpp"
 
 #include <memory>
@@ -46,9 +47,12 @@ public:
     void fell_back(std::string_view from, std::string_view to, std::string_view reason);
     void loop_lag(duration d);
     void reloaded(bool taken);
+    // So many wait and run, for the history; to be told now and then.
+    void stood(std::size_t waiting, std::size_t running, instant now);
 
     // The whole page, text format 0.0.4.
     std::string page(const std::vector<gauge_family>& gauges) const;
+    const history& past() const;
 
 private:
     struct state;

@@ -110,3 +110,20 @@ TEST_CASE("a preflight is answered with Ollama's methods and headers, and ours")
         CHECK(has(a, std::string(",") + name + ",") + has(a, std::string(" ") + name + ",") > 0);
     }
 }
+
+TEST_CASE("the pages of the admin port may ask, under whatever name they came by")
+{
+    for (auto [origin, host] : {std::pair{"http://10.0.0.5:9435", "10.0.0.5:11435"},
+                                std::pair{"http://[2001:db8::1]:9435", "[2001:db8::1]:11435"},
+                                std::pair{"http://gpu.lab.org:9435", "gpu.lab.org"}}) {
+        INFO(origin);
+        CHECK(cors(asked("POST", origin, host), {}, "9435").what == verdict::allowed);
+        CHECK(cors(asked("OPTIONS", origin, host), {}, "9435").what == verdict::preflight);
+        CHECK(cors(asked("POST", origin, host), {}, "9436").what == verdict::foreign);
+        CHECK(cors(asked("POST", origin, host), {}, "").what == verdict::foreign);
+    }
+    CHECK(cors(asked("POST", "http://10.0.0.6:9435", "10.0.0.5:11435"), {}, "9435").what ==
+          verdict::foreign);
+    CHECK(cors(asked("POST", "http://10.0.0.5:9435", "10.0.0.5:11435"), {}).what ==
+          verdict::foreign);
+}

@@ -13,7 +13,7 @@ UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 # "service manager" is what systemd is called.
 EMPTY_NAME = re.compile(r"(^|_)(utils?|(?<!service_)managers?|helpers?|misc|common)(_|$)")
 WRITTEN = (".cpp", ".hpp", ".py", ".cmake", ".txt", ".md", ".json", ".jsonc", ".sh", "")
-SKIPPED = re.compile(r"^(build[^/]*|\.git|\.cache|.*/__pycache__|tests/fuzz/corpus)(/|$)")
+SKIPPED = re.compile(r"^(build[^/]*|\.git|\.cache|.*/__pycache__|.*/node_modules|tests/fuzz/corpus|.*/uplot)(/|$)")
 
 
 def written_files():

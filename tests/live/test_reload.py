@@ -22,7 +22,10 @@ def rewrite(gateway, **changes):
     config = {**gateway.config, **changes}
     if upstream:
         config["upstreams"] = [{**config["upstreams"][0], **upstream}]
-    gateway.config_file.write_text(json.dumps(config))
+    # In one step: a signal that is still on its way must find a whole file.
+    written = gateway.config_file.with_suffix(".new")
+    written.write_text(json.dumps(config))
+    written.replace(gateway.config_file)
 
 
 def reload(gateway):
