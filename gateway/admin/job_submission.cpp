@@ -1,8 +1,8 @@
 #include "admin/job_submission.hpp"
 
+#include "base/json_cursor.hpp"
 #include "base/text.hpp"
 #include "downstream/classify.hpp"
-#include "base/json_cursor.hpp"
 
 #include <algorithm>
 #include <array>

@@ -6,9 +6,6 @@
 
 namespace gateway {
 
-// Does the client ask for that?
-bool asks_for_later(const request_head& head);
-
 // Who takes such calls.
 class later {
 public:

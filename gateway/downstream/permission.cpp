@@ -1,6 +1,6 @@
 #include "downstream/permission.hpp"
 
-#include "downstream/later.hpp"
+#include "downstream/prefer.hpp"
 
 #include "base/text.hpp"
 

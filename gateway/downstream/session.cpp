@@ -9,6 +9,7 @@
 #include "downstream/intake.hpp"
 #include "downstream/make_call.hpp"
 #include "downstream/permission.hpp"
+#include "downstream/prefer.hpp"
 #include "downstream/request_id.hpp"
 
 #include <limits>
@@ -21,7 +22,6 @@ using namespace std::chrono_literals;
 namespace {
 
 using leaving = client_connection::leaving;
-
 
 // One request after another on one connection.
 class session {

@@ -85,6 +85,11 @@ private:
     bool admitted(live_call& live, permit& p);
     void fell_back(const std::string& from, const attempts& tries, outcome why);
     bool ended(live_call& live);
+
+    // Of several upstreams as of one: of_all.cpp
+    awaitable<bool> answered_for_all(live_call& live);
+    awaitable<void> learn_model(live_call& live);
+
     void finish(live_call& live, const ending& e);
     site& straight_to(const call& c) const;
     std::vector<std::string> fallbacks_of(const call& c) const;

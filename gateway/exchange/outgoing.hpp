@@ -1,4 +1,4 @@
-// A call's request as it goes upstream when a rule of SPEC §7 changes it. Pure.
+// A call's request as it goes upstream when a rule of SPEC §7 changes it.
 #pragma once
 
 #include "call/body_edit.hpp"

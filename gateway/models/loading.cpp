@@ -98,9 +98,8 @@ awaitable<void> models::carry_load(wish w)
     if (limit != duration{})
         look();
     auto body = load_request(w);
-    auto answer =
-        co_await ask(with_.io, with_.pool, "POST", w.embedding ? "/api/embed" : "/api/generate",
-                     body, duration::max(), &work);
+    std::string path = w.embedding ? "/api/embed" : "/api/generate";
+    auto answer = co_await ask(with_.io, with_.pool, "POST", path, body, duration::max(), &work);
     clock.clear();
     auto now = steady::now();
     auto took = now - *loading_since_;

@@ -1,3 +1,4 @@
+// Times of day, read and written as JSON tells them.
 #include "base/wall_time.hpp"
 
 #include "catch.hpp"

@@ -6,19 +6,19 @@
 using namespace gateway;
 
 TEST_CASE(
-    "generations and embeddings of a model that an upstream runs need a permit, the rest goes "
-    "straight")
+    "generations and embeddings of a model that an upstream runs need a permit, a load the model, "
+    "the rest goes straight")
 {
     for (auto what : {kind::generation, kind::embedding, kind::load, kind::unload,
                       kind::information, kind::management}) {
         for (bool cloud : {false, true}) {
             for (bool known_not : {false, true}) {
                 auto w = route({what, cloud, known_not});
-                bool needs =
-                    (what == kind::generation || what == kind::embedding) && !cloud && !known_not;
-                CHECK((w == way::straight) == !needs);
-                if (needs)
-                    CHECK(w == (what == kind::embedding ? way::embedding : way::generation));
+                auto wanted = what == kind::generation  ? way::generation
+                              : what == kind::embedding ? way::embedding
+                              : what == kind::load      ? way::errand
+                                                        : way::straight;
+                CHECK(w == (cloud || known_not ? way::straight : wanted));
             }
         }
     }

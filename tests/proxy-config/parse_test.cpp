@@ -262,7 +262,8 @@ TEST_CASE("several upstreams, each with its VRAM, and what a model falls back to
     CHECK(settings_for(c, "other") == nullptr);
     std::string many = R"({"upstreams": [)";
     for (int n = 0; n < 65; ++n) {
-        many += (n == 0 ? "" : ",") + std::string(R"({"url": "http://h)") + std::to_string(n) + "\"}";
+        many +=
+            (n == 0 ? "" : ",") + std::string(R"({"url": "http://h)") + std::to_string(n) + "\"}";
     }
     CHECK(mistakes_in(many + "]}") == "upstreams: at most 64 can be named\n");
 }

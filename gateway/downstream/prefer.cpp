@@ -1,4 +1,4 @@
-#include "downstream/later.hpp"
+#include "downstream/prefer.hpp"
 
 #include "base/text.hpp"
 
