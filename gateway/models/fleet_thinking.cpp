@@ -85,7 +85,8 @@ std::vector<swaps::candidate> fleet::candidates(instant now)
                 c.coming |= only(p);
             if (ledger::serves(*e, c.lane.options, reuses(c.lane.model), now)) {
                 c.served |= only(p);
-                if (at->view().in_use(p) < at->view().capacity(p))
+                // One that says "server busy" has no free permit, whatever the count.
+                if (at->view().in_use(p) < at->view().capacity(p) && now >= places_[p]->paused_until)
                     c.full = false;
             }
         }

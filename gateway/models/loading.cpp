@@ -18,6 +18,9 @@ namespace {
 // After "server busy" nothing is asked of it for so long.
 constexpr auto busy_pause = 500ms;
 
+// From a permit to its call's arrival at the upstream, with room.
+constexpr auto a_breath = 50ms;
+
 std::string load_request(const models::wish& w)
 {
     auto options = load_options::read(w.options.substr(0, w.options.find('\x1f')));
@@ -73,6 +76,17 @@ awaitable<void> models::carry_load(wish w)
     gate::pass here(inside_);
     pushed_out_.clear();
     auto settings = with_.settings();
+    // Without a budget Ollama may evict any other model for it. Nobody is let in to those any more,
+    // but who just was must come there before the load does: a call that meets its model's eviction
+    // brings the model back at the cost of this one, or, with a keep_alive of its own, takes the
+    // eviction back and all loads hang for ever (#17408).
+    bool company = std::any_of(ledger_.all().begin(), ledger_.all().end(), [&](const auto& e) {
+        return e.first != w.runner && e.second.at == model_state::ready;
+    });
+    if (company && !has_budget()) {
+        event passed(with_.io);
+        co_await passed.wait_until(steady::now() + a_breath);
+    }
     duration limit = timeouts_for(*settings, w.as).load;
     stop work;
     stop::hook on_closing(closing_, [&] { work.request(stop_reason::draining, steady::now()); });
