@@ -53,11 +53,16 @@ awaitable<void> exchange::serve(call& c, sink& to)
     } else if (!c.model.empty()) {
         live.labelled(fleet_.lists(c.model));
     }
+    if (c.what == kind::information && fleet_.sites().size() > 1) {
+        bool done = co_await answered_for_all(live);
+        if (done)
+            co_return;
+        co_await learn_model(live);
+        if (ended(live))
+            co_return;
+    }
     auto which = route(facts);
     if (which == way::straight) {
-        // Whose runner it is that goes: another name may have loaded it.
-        if (c.what == kind::unload)
-            co_await fleet_.find(c.model);
         co_await straight(live, straight_to(c));
     } else {
         co_await queued(live, which);
