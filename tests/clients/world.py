@@ -65,7 +65,7 @@ def while_held(gateway, drivers, rows, seconds, meanwhile=lambda: None, **order)
     """Starts all rows when no permit is free, lets them wait for so long, and returns their verdicts."""
     with held(gateway):
         calls = {row: drivers.start(row, gateway.url, **order) for row in rows}
-        gateway.until_waiting(len(rows), within=30)
+        gateway.until_waiting(len(rows), within=60)
         time.sleep(seconds)
         meanwhile()
     return {row: call.verdict() for row, call in calls.items()}

@@ -168,6 +168,9 @@ var uses = map[string]func(*call) error{
 	"go-openai chat whole": func(c *call) error {
 		request := openai.ChatCompletionRequest{Model: c.Model, Messages: []openai.ChatCompletionMessage{{Role: "user", Content: "Hello"}}}
 		answer, err := c.openai().CreateChatCompletion(c, request)
+		if err == nil && len(answer.Choices) == 0 {
+			return errors.New("no choices, and no error")
+		}
 		if err == nil {
 			c.piece(answer.Choices[0].Message.Content)
 		}
