@@ -11,7 +11,8 @@ from rows import ROWS
 class Known:
     reason: str
     setting: str
-    check: Callable
+    check: Callable | None
+    always: bool = True
 
     def text(self):
         return f"{self.reason} What helps: {self.setting}."
@@ -63,4 +64,25 @@ EXCEPTIONS = {
     ("go-openai chat", "error in band"): GO_STREAM,
     ("ai-sdk ollama", "error in band"): AI_SDK,
     ("ai-sdk ollama", "death mid stream"): AI_SDK,
+}
+
+# Clients that go on reading, or merely keep the connection, when their user has stopped them.
+KEEPS_READING = Known(
+    "LangChain.js over ollama-js ends its iterator and leaves the request running.",
+    "give the call an `X-Request-Id` of your own (a UUID, in `headers`) and stop it with "
+    "`POST /gateway/calls/ID/cancel`; a `queue.max_wait` bounds what is left waiting",
+    None,
+)
+UNTIL_COLLECTED = Known(
+    "LlamaIndex does not close the stream of openai-python when its user stops iterating; the garbage collector does, "
+    "some time.",
+    "as for LangChain.js, or LlamaIndex's own Ollama class",
+    None,
+    always=False,
+)
+ABORTS_LATE = {
+    ("llama-index openai-like", "abort mid-stream"): UNTIL_COLLECTED,
+    ("langchain-js ollama", "abort while queued"): KEEPS_READING,
+    ("langchain-js ollama", "abort mid-stream"): KEEPS_READING,
+    ("langchain-js ollama invoke", "abort while queued"): KEEPS_READING,
 }

@@ -4,16 +4,13 @@ What a client is known not to do stands in exceptions.py, with the reason and th
 # ctest: timeout 600
 # ctest: alone
 
-import time
 from functools import cache
 
 import pytest
-
-from report import THE_REPORT as report
 from exceptions import EXCEPTIONS
-from harness import eventually
+from report import THE_REPORT as report
 from rows import ROWS
-from world import QUICK_QUEUE, at_once, gateway_before, held, while_held
+from world import QUICK_QUEUE, at_once, gateway_before, held, start_simulator, while_held
 
 EVENTS = {"X-Queue-Events": "1"}
 CRASH = "the runner has crashed"
@@ -59,12 +56,14 @@ class Scenarios:
             return while_held(gateway, self.drivers, ROWS, 1.2, headers=EVENTS, **NO_RETRIES)
 
     def long_load(self):
-        for row in ROWS:
-            self.simulator.control("POST", "/api/generate", {"model": row.model, "keep_alive": 0})
-        assert eventually(lambda: not self.simulator.get("/api/ps").json()["models"], within=10)
-        self.simulator.fault("load_slow", ms=1500, count=1)
-        with self.gateway({"queue": QUICK_QUEUE}, max_concurrent=64, max_concurrent_embeddings=64) as gateway:
-            return at_once(gateway.url, self.drivers, ROWS, **NO_RETRIES)
+        """No model is there; the first load takes its time, and Ollama loads one after the other."""
+        cold = start_simulator(load="30ms")
+        try:
+            cold.fault("load_slow", ms=1500, count=1)
+            with gateway_before(cold, {"queue": QUICK_QUEUE}, max_concurrent=64, max_concurrent_embeddings=64) as gateway:
+                return at_once(gateway.url, self.drivers, ROWS, **NO_RETRIES)
+        finally:
+            cold.discard()
 
     def error_before_the_head(self):
         self.simulator.fault("status", status=500, text=CRASH)

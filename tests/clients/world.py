@@ -15,11 +15,15 @@ PERMITS_SET = {"max_concurrent": PERMITS, "max_concurrent_embeddings": EMBEDDING
 QUICK_QUEUE = {"grace": "200ms", "heartbeat": "200ms", "commit_whole": "400ms", "status_interval": "200ms"}
 
 
-def start_simulator():
-    models = ["llama3,load=0s,prompt=0s,rate=0,tokens=3", "holder,load=0s,prompt=1h", "embed-holder,embedding,load=0s,prompt=1h"]
+def start_simulator(load="0s"):
+    models = [
+        "llama3,load=0s,prompt=0s,rate=0,tokens=3",
+        "holder,load=0s,prompt=1h",
+        "embed-holder,embedding,load=0s,prompt=1h",
+    ]
     for row in ROWS:
         embedding = ",embedding,dim=8" if row.form == "embed" else ""
-        models.append(f"{row.model},load=0s,prompt=10ms,rate=100,tokens={TOKENS}{embedding}")
+        models.append(f"{row.model},load={load},prompt=10ms,rate=100,tokens={TOKENS}{embedding}")
     return Simulator.start(*models, flags=["--num-parallel", 64, "--max-queue", 4096, "--keep-alive", "1h"])
 
 
