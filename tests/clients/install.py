@@ -1,6 +1,7 @@
 """Brings the clients here, at the versions that the lock files name, into build-clients/ (which git ignores): once,
 until a lock file changes. What cannot be had skips the tests, or fails them when CI=1."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -37,12 +38,14 @@ def once(name, locks, install):
     """Runs install() unless it has been run with these very files; what took how long is kept for the report."""
     digest = hashlib.sha256(b"\0".join((HERE / lock).read_bytes() for lock in locks)).hexdigest()
     stamp = PLACE / f"{name}.stamp"
-    if stamp.is_file() and stamp.read_text().split()[0] == digest:
-        return
     PLACE.mkdir(exist_ok=True)
-    start = time.monotonic()
-    install()
-    stamp.write_text(f"{digest} {time.monotonic() - start:.1f} s\n")
+    with (PLACE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test files that run side by side
+        if stamp.is_file() and stamp.read_text().split()[0] == digest:
+            return
+        start = time.monotonic()
+        install()
+        stamp.write_text(f"{digest} {time.monotonic() - start:.1f} s\n")
 
 
 def javascript():
