@@ -28,6 +28,9 @@ class Running:
         except queue.Empty:
             raise AssertionError(f"no verdict after {within} s: {self.order}") from None
 
+    def ended(self):
+        return self._verdict.full()
+
     def abort(self):
         self.driver.abort(self)
 
