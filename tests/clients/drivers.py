@@ -28,9 +28,6 @@ class Running:
         except queue.Empty:
             raise AssertionError(f"no verdict after {within} s: {self.order}") from None
 
-    def ended(self):
-        return self._verdict.full()
-
     def abort(self):
         self.driver.abort(self)
 
