@@ -158,13 +158,15 @@ manner manner_of(const classified& c, const body_facts& facts, const asked& a)
     if (c.where == endpoint::messages) {
         return {shape::sse, padded(telling::ping), by_header};
     }
-    if (by_header) {
-        return {shape::sse, raw ? telling::sse_raw : telling::sse_chunk, true};
+    if (raw) {
+        return {shape::sse, telling::sse_raw, true};
     }
+    // Before what the header wishes: in Open WebUI's own settings one can send X-Queue-Events, and
+    // it shows nothing of an empty chunk.
     if (a.open_webui) {
         return {shape::sse, telling::open_webui, true};
     }
-    if (by_accept) {
+    if (by_header || by_accept) {
         return {shape::sse, telling::sse_chunk, true};
     }
     return {shape::sse, padded(telling::comment), false};
