@@ -151,7 +151,7 @@ class Drivers:
         return self._drivers[language]
 
     def start(self, row, base, **more):
-        return self.of(row.language).start(use=row.name, base=base, model=row.model, **more)
+        return self.of(row.language).start(use=row.use, base=base, model=row.model, **more)
 
     def stop(self):
         for driver in self._drivers.values():

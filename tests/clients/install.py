@@ -81,7 +81,21 @@ def python():
         run(*pip, "-r", str(HERE / "python/requirements.txt"))
 
     once("python", ("python/requirements.txt",), install)
-    return [str(place / "bin/python"), str(HERE / "python/driver.py")]
+    return [str(place / "bin/python"), str(HERE / "python/driver.py"), "openai_uses", "frameworks"]
+
+
+def newest_python():
+    """The command that runs the newest openai-python, laid over the other Python clients."""
+    interpreter, driver, *_ = python()
+    place = PLACE / "python-newest"
+
+    def install():
+        shutil.rmtree(place, ignore_errors=True)
+        pip = (interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--target", str(place))
+        run(*pip, "-r", str(HERE / "python/requirements-newest.txt"))
+
+    once("python-newest", ("python/requirements.txt", "python/requirements-newest.txt"), install)
+    return ["/usr/bin/env", f"PYTHONPATH={place}", interpreter, driver, "openai_uses"]
 
 
 def go():
@@ -98,4 +112,4 @@ def go():
     return [str(program)]
 
 
-LANGUAGES = {"js": javascript, "python": python, "go": go}
+LANGUAGES = {"js": javascript, "python": python, "python-newest": newest_python, "go": go}

@@ -18,6 +18,11 @@ class Row:
         return re.sub(r"[^a-z0-9]+", "-", self.name)
 
     @property
+    def use(self):
+        """What its driver calls it."""
+        return self.name.replace("openai-python 3", "openai-python")
+
+    @property
     def streams(self):
         return self.form == "stream"
 
@@ -77,6 +82,15 @@ ROWS = [
         ("llama-index ollama whole", "native", "whole", "never"),
         ("llama-index openai-like", "openai", "stream", "between pieces"),
         ("aiohttp chat", "native", "stream"),
+    ),
+    *rows(
+        "python-newest",
+        ("openai-python 3 chat", "openai", "stream", "between pieces"),
+        ("openai-python 3 chat async", "openai", "stream"),
+        ("openai-python 3 chat helper", "openai", "stream", "between pieces"),
+        ("openai-python 3 responses", "responses", "stream", "between pieces"),
+        ("openai-python 3 chat whole", "openai", "whole"),
+        ("openai-python 3 embed", "openai", "embed", "never"),
     ),
     *rows(
         "go",

@@ -58,7 +58,7 @@ def environment(simulator):
 def test_a_client_finds_the_gateway_by_its_environment(environment, pointed, name):
     gateway, there = environment
     row = next(row for row in ROWS if row.name == name)
-    verdict = pointed(row.language, there).start(use=row.name, model=row.model, retries=0).verdict()
+    verdict = pointed(row.language, there).start(use=row.use, model=row.model, retries=0).verdict()
     assert verdict["error"] is None and verdict["text"], verdict
 
     def seen():

@@ -1,13 +1,18 @@
 """The Python clients as one program: a line of JSON on standard input starts a call as one of them makes it, a line
-on standard output says what its user got. Calls run side by side; the protocol is that of ../js/driver.mjs."""
+on standard output says what its user got. Calls run side by side; the protocol is that of ../js/driver.mjs.
+Its arguments are the modules whose clients it has."""
 
 import asyncio
+import importlib
 import json
 import sys
 import threading
 import time
 
 import uses
+
+for module in sys.argv[1:]:
+    importlib.import_module(module)
 
 
 class Left(Exception):

@@ -5,12 +5,6 @@ import json
 import aiohttp
 import anthropic
 import ollama
-import openai
-from langchain_ollama import ChatOllama
-from langchain_openai import ChatOpenAI
-from llama_index.core.llms import ChatMessage
-from llama_index.llms.ollama import Ollama as LlamaIndexOllama
-from llama_index.llms.openai_like import OpenAILike
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 USES = {}
@@ -64,58 +58,6 @@ def _(call):
     call.piece(shown(client.embed(call.model, "Hello").embeddings[0]))
 
 
-# --- openai-python
-
-
-def _openai(call, make=openai.OpenAI):
-    return make(base_url=call.v1, api_key="none", default_headers=call.headers, **call.retries)
-
-
-@use("openai-python chat")
-def _(call):
-    with _openai(call).chat.completions.create(model=call.model, messages=MESSAGES, stream=True) as stream:
-        for chunk in stream:
-            call.piece(chunk.choices[0].delta.content)
-
-
-@use("openai-python chat async")
-async def _(call):
-    client = _openai(call, openai.AsyncOpenAI)
-    async for chunk in await client.chat.completions.create(model=call.model, messages=MESSAGES, stream=True):
-        call.piece(chunk.choices[0].delta.content)
-
-
-@use("openai-python chat helper")
-def _(call):
-    with _openai(call).chat.completions.stream(model=call.model, messages=MESSAGES) as stream:
-        for event in stream:
-            if event.type == "content.delta":
-                call.piece(event.delta)
-
-
-@use("openai-python responses")
-def _(call):
-    with _openai(call).responses.create(model=call.model, input="Hello", stream=True) as stream:
-        for event in stream:
-            if event.type == "response.output_text.delta":
-                call.piece(event.delta)
-            if event.type == "error":
-                raise RuntimeError(event.message)
-
-
-@use("openai-python chat whole")
-async def _(call):
-    client = _openai(call, openai.AsyncOpenAI)
-    answer = await client.chat.completions.create(model=call.model, messages=MESSAGES)
-    call.piece(answer.choices[0].message.content)
-
-
-@use("openai-python embed")
-def _(call):
-    answer = _openai(call).embeddings.create(model=call.model, input="Hello", encoding_format="float")
-    call.piece(shown(answer.data[0].embedding))
-
-
 # --- the SDK of Anthropic
 
 
@@ -135,78 +77,6 @@ async def _(call):
 def _(call):
     answer = _anthropic(call).messages.create(model=call.model, max_tokens=call.tokens, messages=MESSAGES)
     call.piece(answer.content[0].text)
-
-
-# --- LangChain
-
-
-def _chat_ollama(call):
-    return ChatOllama(base_url=call.base, model=call.model, client_kwargs={"headers": call.headers})
-
-
-def _chat_openai(call):
-    return ChatOpenAI(
-        base_url=call.v1, model=call.model, api_key="none", default_headers=call.headers, **call.retries
-    )
-
-
-@use("langchain-python ollama")
-async def _(call):
-    async for chunk in _chat_ollama(call).astream("Hello"):
-        call.piece(chunk.content)
-
-
-@use("langchain-python ollama invoke")
-def _(call):
-    call.piece(_chat_ollama(call).invoke("Hello").content)
-
-
-@use("langchain-python openai")
-async def _(call):
-    async for chunk in _chat_openai(call).astream("Hello"):
-        call.piece(chunk.content)
-
-
-@use("langchain-python openai invoke")
-def _(call):
-    call.piece(_chat_openai(call).invoke("Hello").content)
-
-
-# --- LlamaIndex
-
-
-def _llama_index(call):
-    return LlamaIndexOllama(
-        model=call.model, context_window=4096, **({"base_url": call.base} if call.base else {}),
-        **({"client": ollama.Client(call.base, headers=call.headers, timeout=30)} if call.headers else {}),
-    )  # fmt: skip
-
-
-def _openai_like(call):
-    return OpenAILike(
-        api_base=call.v1, model=call.model, api_key="none", is_chat_model=True, default_headers=call.headers,
-        **call.retries,
-    )  # fmt: skip
-
-
-HELLO = [ChatMessage(role="user", content="Hello")]
-
-
-@use("llama-index ollama")
-def _(call):
-    for part in _llama_index(call).stream_chat(HELLO):
-        call.piece(part.delta)
-
-
-@use("llama-index ollama whole")
-def _(call):
-    call.piece(_llama_index(call).chat(HELLO).message.content)
-
-
-@use("llama-index openai-like")
-def _(call):
-    for part in _openai_like(call).stream_chat(HELLO):
-        call.piece(part.delta)
 
 
 # --- a line loop over aiohttp, as many a backend has
