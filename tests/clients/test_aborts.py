@@ -1,7 +1,7 @@
 """A client whose user stops it: while it waits its place is freed, while it streams the work upstream ends, within
 100 ms. And the reverse: ten clients of different makes at once against three slots all complete."""
 
-# ctest: timeout 300
+# ctest: timeout 600
 # ctest: alone
 
 import statistics

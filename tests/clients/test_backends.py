@@ -1,7 +1,7 @@
 """Backends of one's own between browser and gateway, those of deploy/examples: they pass a stream and the place in
 the queue on, and when the browser leaves, their socket is gone and the work upstream has stopped within 2 s."""
 
-# ctest: timeout 120
+# ctest: timeout 300
 
 import contextlib
 import json

@@ -1,7 +1,7 @@
 """Headless Chromium on a page of another origin: fetch streams through the queue, EventSource shows the call's place,
 the Stop button and a closed tab stop the work."""
 
-# ctest: timeout 180
+# ctest: timeout 300
 
 import contextlib
 import http.server

@@ -1,7 +1,7 @@
 """The matrix: every client in every scenario, against what the same client says of Ollama without a gateway.
 What a client is known not to do stands in exceptions.py, with the reason and the setting that helps."""
 
-# ctest: timeout 600
+# ctest: timeout 900
 # ctest: alone
 
 from functools import cache

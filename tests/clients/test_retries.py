@@ -1,6 +1,6 @@
 """A client that is refused and tries again by itself comes back when it was told to, and is served."""
 
-# ctest: timeout 180
+# ctest: timeout 400
 
 import time
 
