@@ -101,7 +101,8 @@ def neighbour(name, gateway, place):
         command = [install.python()[0], str(HERE / "python" / "tunnel.py"), str(port), gateway.url, str(SILENCE)]
     else:
         command = written(kind, snippet(), place, port, gateway.port)
-    environment = {**os.environ, "HOME": str(place), "XDG_DATA_HOME": str(place), "XDG_CONFIG_HOME": str(place)}
+    compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**compiled, "HOME": str(place), "XDG_DATA_HOME": str(place), "XDG_CONFIG_HOME": str(place)}
     log = (place / "log").open("w")
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=place)
 
@@ -111,7 +112,7 @@ def neighbour(name, gateway, place):
         return process.poll() is not None
 
     try:
-        up = eventually(listens, within=30, step=0.05) and process.poll() is None
+        up = eventually(listens, within=90, step=0.05) and process.poll() is None
         assert up, f"{' '.join(command)}\n{(place / 'log').read_text()}"
         yield port
     finally:

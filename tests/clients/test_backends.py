@@ -32,7 +32,8 @@ def sockets_of(pid, port):
 def backend(kind, gateway, directory):
     python = there_or_skip(install.python)[0]
     port = free_port()
-    environment = {**os.environ, "GATEWAY": gateway.url, "PYTHONDONTWRITEBYTECODE": "1"}
+    compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**compiled, "GATEWAY": gateway.url}
     log = (directory / "log").open("w")
     process = subprocess.Popen(
         [python, *SERVERS[kind], str(port)], cwd=EXAMPLES, env=environment, stdout=log, stderr=log
@@ -44,7 +45,7 @@ def backend(kind, gateway, directory):
         return False
 
     try:
-        assert eventually(listens, within=30, step=0.1), (directory / "log").read_text()
+        assert eventually(listens, within=90, step=0.1), (directory / "log").read_text()
         yield process.pid, port
     finally:
         process.terminate()
