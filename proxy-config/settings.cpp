@@ -38,7 +38,6 @@ setting upstreams(std::vector<config::upstream>& value)
         }
         if (j.size() > most_upstreams) {
             wrong.push_back({place, "at most " + std::to_string(most_upstreams) + " can be named"});
-            return;
         }
         value.assign(j.size(), {});
         for (std::size_t i = 0; i < j.size(); ++i) {

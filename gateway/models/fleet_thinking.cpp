@@ -86,7 +86,8 @@ std::vector<swaps::candidate> fleet::candidates(instant now)
             if (ledger::serves(*e, c.lane.options, reuses(c.lane.model), now)) {
                 c.served |= only(p);
                 // One that says "server busy" has no free permit, whatever the count.
-                if (at->view().in_use(p) < at->view().capacity(p) && now >= places_[p]->paused_until)
+                if (at->view().in_use(p) < at->view().capacity(p) &&
+                    now >= places_[p]->paused_until)
                     c.full = false;
             }
         }

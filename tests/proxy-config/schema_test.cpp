@@ -306,5 +306,5 @@ TEST_CASE("values of several kinds are read as they are meant")
     }
     CHECK(b.accepts("jobs.retention", "30d"));
     CHECK(b.accepts("jobs.database", "/var/lib/jobs.db"));
-    CHECK(b.accepts("auth.exempt", {"x"}));
+    CHECK(b.accepts("auth.exempt", {"/x"}));
 }
