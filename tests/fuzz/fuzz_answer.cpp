@@ -65,8 +65,9 @@ story live(std::string_view wire, std::size_t step, bool to_head, endpoint where
         return piece;
     };
     answer a;
+    std::size_t looked = 0;  // where an end of the head may begin: not from the front for each byte
     for (;;) {
-        if (auto at = have.find("\r\n\r\n"); at != have.npos) {
+        if (auto at = have.find("\r\n\r\n", looked); at != have.npos) {
             auto parsed = parse_answer(std::string_view(have).substr(0, at + 4), to_head);
             if (!parsed) {
                 require(parsed.error().code == fault_code::upstream_failed);
@@ -74,6 +75,7 @@ story live(std::string_view wire, std::size_t step, bool to_head, endpoint where
                 return s;
             }
             have.erase(0, at + 4);
+            looked = 0;
             if (parsed->interim) {
                 require(parsed->head.status >= 100 && parsed->head.status != 101);
                 continue;
@@ -81,6 +83,7 @@ story live(std::string_view wire, std::size_t step, bool to_head, endpoint where
             a = std::move(*parsed);
             break;
         }
+        looked = have.size() < 3 ? 0 : have.size() - 3;
         if (have.size() == capacity) {
             s.how = end::broken;
             return s;
