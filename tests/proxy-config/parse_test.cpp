@@ -100,7 +100,7 @@ TEST_CASE("the effective configuration is written for people")
     CHECK(shown.find("\"client_keepalive\": \"130s\"") != std::string::npos);
     CHECK(shown.find("\"body\": \"64MiB\"") != std::string::npos);
     CHECK(shown.find("\"listen\": \"127.0.0.1:11435\"") != std::string::npos);
-    CHECK(shown.find("\"load\": \"15m\"") != std::string::npos);  // not available
+    CHECK(shown.find("\"load\": \"15m\"") != std::string::npos);
 }
 
 TEST_CASE("a mistake is told with its place and what would be right")
