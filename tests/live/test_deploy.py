@@ -91,7 +91,7 @@ def test_the_unit_allows_every_system_call_that_the_gateway_makes(serve, simulat
     trace = tmp_path / "trace"
     # From its start, on ports of its own, through a call, a scrape, a reload and a drain.
     port, admin = free_port(), free_port()
-    command = ["strace", "-f", "-o", trace, BUILD / "ollama-gateway", "--upstream", gateway.upstream.url]
+    command = ["strace", "-f", "-o", trace, BUILD / "ollama-gateway", "--upstream", gateway.upstream[0].url]
     command += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
     with open(tmp_path / "log", "wb") as log:
         process = subprocess.Popen([*map(str, command)], stdout=log, stderr=log)

@@ -108,7 +108,8 @@ def test_every_route_by_every_method_on_the_admin_port(serve, simulate, keys, cr
                 wrong.append((method, path, expected, answer.raw))
     assert not wrong, wrong[:10]
     assert gateway.status()["draining"] is False
-    assert all(gateway.admin(path).status in (404, 405) for path in GENERATES + MANAGES + LOOKS)
+    others = [path for path in GENERATES + MANAGES + LOOKS if path != "/"]  # where the dashboard is
+    assert all(gateway.admin(path).status in (404, 405) for path in others)
 
 
 def test_this_machine_controls_without_a_key(serve, simulate, keys):
