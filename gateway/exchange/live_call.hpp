@@ -62,7 +62,13 @@ public:
     void answered(int status);                      // the upstream's head is there
     void refused(int status) { status_ = status; }  // ours, before any head
     void passes(std::size_t bytes, instant now);    // a piece of the answer
-    void ends(outcome how) { how_ = how; }
+    // What it waited for may be gone from here on: it is not asked any more.
+    void ends(outcome how)
+    {
+        how_ = how;
+        phase_ = phase_now();
+        loading_ = nullptr;
+    }
     void used(usage u) { usage_ = u; }
     void labelled(bool listed) { listed_ = listed; }
 

@@ -115,8 +115,8 @@ def test_a_probe_that_does_not_answer_leaves_it_stuck(stuck):
     assert eventually(lambda: probes(simulator), within=25, step=0.1)
     time.sleep(1)
     assert state_of(gateway, "llama3") == "stuck"
-    simulator.restart()
     simulator.clear_faults()
+    simulator.restart()
     assert eventually(lambda: ask(gateway, "llama3").status == 200, within=10, step=0.1)
 
 

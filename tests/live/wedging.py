@@ -44,7 +44,7 @@ class Caller:
             return
         client = AsyncClient(*address)
         try:
-            await client.open()
+            await asyncio.wait_for(client.open(), patience)
             await client.request("POST", *self.call, user(str(self.number % 50)))
             answer = await asyncio.wait_for(client.finish(), patience if self.stays is None else self.stays)
             good = answer.status == 200 and answer.complete and looks_complete(self.kind, answer)
@@ -53,7 +53,11 @@ class Caller:
             self.result = "left" if self.stays is not None else "never served"
         except OSError as error:
             self.result = repr(error)
-        client.leave(self.how)
+            return
+        try:
+            client.leave(self.how)
+        except OSError:  # the other side was quicker
+            pass
 
     async def read_no_more(self, address, patience):
         loop = asyncio.get_running_loop()
