@@ -25,7 +25,7 @@ PARTS = {
     "eta": r"(?:null|\d+)",
     "unix": r"\d{10}",
     "date": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
-    "status": "(?:waiting|starting|processing)",
+    "status": "(?:waiting|loading_model|starting|processing)",
     "place": r"(?:queued position=\d|starting|processing)",
     "message": r"(?:You are number [1-9] in the queue|Your turn has come) \(\ds\)",
 }
