@@ -169,8 +169,15 @@ awaitable<void> models::carry_load(wish w)
     for (const auto& other : std::exchange(pushed_out_, {})) {
         if (has_budget() || other == w.runner || ledger_.state(w.runner) != model_state::ready)
             continue;
-        ledger_.keep_apart(w.runner, other);
         pushed = true;
+        // With others still there it may have been one too many (OLLAMA_MAX_LOADED_MODELS), or too
+        // little room for all of them: nothing is known of these two.
+        bool alone = std::none_of(ledger_.all().begin(), ledger_.all().end(), [&](const auto& e) {
+            return e.first != w.runner && e.second.at == model_state::ready;
+        });
+        if (!alone)
+            continue;
+        ledger_.keep_apart(w.runner, other);
         log::info("two models push each other out: they are not run together again",
                   {{"upstream", with_.upstream}, {"model", w.runner}, {"other", other}});
     }
