@@ -37,6 +37,14 @@ awaitable<void> exchange::serve(call& c, sink& to)
         finish(live, refusal(fault_code::draining, "the gateway is stopping", 5));
         co_return;
     }
+    if (c.what == kind::management && !c.upstream.empty() && fleet_.named(c.upstream) == nullptr) {
+        auto e = refusal(fault_code::bad_request,
+                         "no upstream is called " + c.upstream + " (X-Gateway-Upstream)", 0);
+        e.why.by = whose::client;
+        e.why.again = retry::no;
+        finish(live, e);
+        co_return;
+    }
     route_facts facts;
     facts.what = c.what;
     facts.cloud = is_cloud(c.facts.model);

@@ -8,6 +8,7 @@ from harness import Gateway, Simulator, eventually, free_port
 from rows import ROWS
 
 TOKENS = 12
+FLAGS = ["--num-parallel", 64, "--max-loaded", 0, "--max-queue", 4096, "--keep-alive", "1h"]
 PERMITS, EMBEDDINGS = 3, 1
 PERMITS_SET = {"max_concurrent": PERMITS, "max_concurrent_embeddings": EMBEDDINGS}
 
@@ -24,7 +25,7 @@ def start_simulator(load="0s"):
     for row in ROWS:
         embedding = ",embedding,dim=8" if row.form == "embed" else ""
         models.append(f"{row.model},load={load},prompt=10ms,rate=100,tokens={TOKENS}{embedding}")
-    return Simulator.start(*models, flags=["--num-parallel", 64, "--max-queue", 4096, "--keep-alive", "1h"])
+    return Simulator.start(*models, flags=FLAGS)
 
 
 @contextlib.contextmanager

@@ -41,7 +41,8 @@ class Deaf:
                 head = sock.recv(65536).split(b"\r\n\r\n")[0]
                 target = head.split(b" ")[1].decode()
                 if target not in OWN:
-                    self.heard.append(head)
+                    if b"User-Agent: ollama-gateway" not in head:  # not what it asks for itself
+                        self.heard.append(head)
                 text = json.dumps(OWN.get(target, {})).encode()
                 sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
             except (OSError, IndexError):

@@ -74,7 +74,7 @@ class Simulator(Process, Speaks):
             if "--num-parallel" not in flags:
                 arguments += ["--num-parallel", 16]
             if there and "--max-loaded" not in flags:
-                arguments += ["--max-loaded", 16]
+                arguments += ["--max-loaded", 0]
             return cls(chosen, [*arguments, *flags])
 
         simulator = _started(make, lambda sim: "listening on" in sim.output())
