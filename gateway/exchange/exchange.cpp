@@ -186,7 +186,10 @@ awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, e
         last = told(*no);
         if (!tries.more_models())
             co_return false;
-        live.tried(last.how, last.status, last.why.message);
+        // What no upstream has was not sent (SPEC §7).
+        bool sent_nowhere = found.listed == catalogue::listed::no;
+        live.tried(sent_nowhere ? outcome::not_tried : last.how, sent_nowhere ? 0 : last.status,
+                   last.why.message);
         fell_back(t.model, tries, last.how);
     }
 }
