@@ -1,6 +1,6 @@
 """The traffic that wedges Ollama by its own open bugs: requests that leak when their client leaves in its queue
-(#17044), slots lost in blocked writes (#17131), evictions that are taken back (#17408), reloads under load (#14407). The tests
-send it, and bench/swaps."""
+(#17044), slots lost in blocked writes (#17131), evictions that are taken back (#17408), reloads under load (#14407).
+The tests send it, and bench/swaps."""
 
 import asyncio
 import random
