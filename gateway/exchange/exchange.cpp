@@ -93,8 +93,12 @@ bool exchange::ended(live_call& live)
 site& exchange::straight_to(const call& c) const
 {
     if (c.what == kind::management) {
-        auto* named = c.upstream.empty() ? nullptr : fleet_.named(c.upstream);
-        return named != nullptr ? *named : *fleet_.sites().front();
+        if (auto* named = c.upstream.empty() ? nullptr : fleet_.named(c.upstream))
+            return *named;
+        // What is made of blobs is made where they are.
+        auto blobs =
+            c.target.starts_with("/api/create") ? blobs_at_.find(c.client) : blobs_at_.end();
+        return fleet_.at(blobs != blobs_at_.end() ? blobs->second : 0);
     }
     if (!c.model.empty()) {
         site* has = nullptr;
@@ -126,6 +130,12 @@ awaitable<void> exchange::straight(live_call& live, site& where)
     finish(live, e);
     if (c.what == kind::management)
         fleet_.forget_tags();
+    if (c.target.starts_with("/api/blobs/") && fleet_.sites().size() > 1) {
+        constexpr std::size_t most_remembered = 1000;
+        if (blobs_at_.size() >= most_remembered)
+            blobs_at_.clear();
+        blobs_at_[c.client] = where.place;
+    }
     if (unloaded)
         where.loaded.unload_asked(where.names.runner_of(c.model));
 }

@@ -15,6 +15,7 @@
 #include "upstream/health.hpp"
 #include "upstream/pool.hpp"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -124,6 +125,7 @@ private:
     call_book book_;
     std::vector<message_text> messages_;
     bool draining_ = false;
+    std::map<std::string, place_id> blobs_at_;  // by client: where its last blob went
 };
 
 }  // namespace gateway

@@ -48,8 +48,8 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     // ours it can only be told in-band.
     bool kept = at.following != nullptr && at.following->withholds(a.head.status, at.others);
     // One after others is told with all of them.
-    kept = kept || (at.following != nullptr && a.head.status >= 400 &&
-                    live.attempts_made().size() > 1);
+    kept = kept ||
+           (at.following != nullptr && a.head.status >= 400 && live.attempts_made().size() > 1);
     if (a.head.status != 200 && (kept || to.at().head_committed))
         co_return co_await read_error(c, a, begin, have, clean);
     live.answered(a.head.status);

@@ -171,7 +171,7 @@ def test_a_stream_that_waits_is_told_so_and_then_has_its_answer_untouched(held, 
     statuses = queue_statuses(answer)
     if "waited_ms" in telling:
         told = [s["status"] for s in statuses]
-        assert told == sorted(told, key=["waiting", "starting", "processing"].index), told
+        assert told == sorted(told, key=["waiting", "loading_model", "starting", "processing"].index), told
         assert set(told) == {"waiting", "starting", "processing"}
         assert all((s["position"] == 0) == (s["status"] != "waiting") for s in statuses), statuses
         assert [s["waited_ms"] for s in statuses] == sorted(s["waited_ms"] for s in statuses)
