@@ -139,6 +139,8 @@ void live_call::answered(int status)
         to_.tell(this->status(now), true, false);
     phase_ = call_.framed == shape::one_piece ? phase::answering : phase::streaming;
     if (present_ != nullptr) {
+        if (status != 200)
+            present_->refused();
         present_->progressed(now);
         present_->limit(limit_now());
     }

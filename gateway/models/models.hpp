@@ -111,6 +111,8 @@ public:
 
         void limit(duration d);
         void progressed(instant now);
+        // The upstream says no: it works, but that is no sign of its model's being there.
+        void refused() { began_ = true; }
         // `ran`: by Ollama's own account, when it told.
         void finished(std::optional<duration> ran, instant now);
         bool timed_out(instant now) const;

@@ -53,7 +53,7 @@ def test_once_learned_no_call_waits_in_ollama(serve, simulate):
     simulator = parallel(simulate, 1)
     gateway = serve(simulator, quickly())
     gateway.serves = None
-    many(gateway, 8)
+    many(gateway, 16)
     assert learned(gateway) == 1
     simulator.reset()
     many(gateway, 6)
@@ -87,7 +87,7 @@ def test_two_slots_are_learned_as_two(serve, simulate):
     simulator = parallel(simulate, 2)
     gateway = serve(simulator, quickly({"upstream": {"max_concurrent": 4}}))
     gateway.serves = None
-    many(gateway, 14)
+    many(gateway, 30)
     assert simulator.stats()["peak"] == 2 and learned(gateway) == 2
     simulator.reset()
     many(gateway, 8)
@@ -124,7 +124,7 @@ def test_what_is_learned_of_one_model_is_not_of_another(serve, simulate):
     simulator = parallel(simulate, 1, SLOW, "other,load=0s,prompt=1h")
     gateway = serve(simulator, quickly({"upstream": {"max_concurrent": 3, "vram": "100GB"}}))
     gateway.serves = None
-    many(gateway, 8)
+    many(gateway, 16)
     assert learned(gateway) == 1 and not learned(gateway, "other")
     with Calls(gateway) as calls:
         calls.hold(model="other")
@@ -138,7 +138,7 @@ def test_an_ollama_that_was_started_anew_with_more_is_tried_again(serve, simulat
     simulator = parallel(simulate, 1)
     gateway = serve(simulator, quickly())
     gateway.serves = None
-    many(gateway, 8)
+    many(gateway, 16)
     assert learned(gateway) == 1
     port = simulator.port
     simulator.stop()

@@ -172,7 +172,7 @@ def test_a_stream_that_waits_is_told_so_and_then_has_its_answer_untouched(held, 
     if "waited_ms" in telling:
         told = [s["status"] for s in statuses]
         assert told == sorted(told, key=["waiting", "loading_model", "starting", "processing"].index), told
-        assert set(told) == {"waiting", "starting", "processing"}
+        assert set(told) - {"loading_model"} == {"waiting", "starting", "processing"}
         assert all((s["position"] == 0) == (s["status"] != "waiting") for s in statuses), statuses
         assert [s["waited_ms"] for s in statuses] == sorted(s["waited_ms"] for s in statuses)
         assert {s["request_id"] for s in statuses} == {answer.get("X-Request-Id")}
