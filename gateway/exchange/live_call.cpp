@@ -80,9 +80,15 @@ bool live_call::may_still_be_held()
 // While it waits: for its turn, or for its model.
 phase live_call::phase_now() const
 {
-    if (phase_ == phase::waiting && loading_ && loading_())
-        return phase::loading_model;
-    return phase_;
+    if (phase_ != phase::waiting || !loading_)
+        return phase_;
+    // Between the end of a load and the permit that follows it lies a moment: it is not told as if
+    // the call were back where it was before.
+    constexpr auto follows = std::chrono::milliseconds(250);
+    auto now = steady::now();
+    if (loading_())
+        loaded_lately_ = now + follows;
+    return now < loaded_lately_ ? phase::loading_model : phase::waiting;
 }
 
 void live_call::queues(permit& p, const admission& at, instant until, std::function<bool()> loading)

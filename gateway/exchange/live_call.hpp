@@ -121,6 +121,7 @@ private:
     const admission* queue_ = nullptr;
     instant gives_up_ = instant::max();
     std::function<bool()> loading_;
+    mutable instant loaded_lately_{};
     std::function<bool()> nobody_up_;
     std::optional<instant> first_refusal_;
     duration hold_{};
