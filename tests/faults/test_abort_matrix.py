@@ -76,7 +76,7 @@ def test_connecting(serve):
 
 PHASES = {
     # the phase: (model, fault, what the gateway calls it)
-    "loading": ("llama3,load=20s,prompt=0s,rate=100,tokens=5", None, ("processing", "loading_model")),
+    "loading": ("llama3,load=20s,prompt=0s,rate=100,tokens=5", None, ("waiting", "processing", "loading_model")),
     "before the first token": ("llama3,load=0s,prompt=20s,rate=100,tokens=5", None, ("processing",)),
     "silent": ("llama3,load=0s,prompt=0s,rate=100,tokens=5", "silent_head", ("processing",)),
     "in mid-answer": ("llama3,load=0s,prompt=0s,rate=50,tokens=100000", None, ("streaming", "processing", "answering")),

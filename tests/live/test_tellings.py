@@ -26,7 +26,7 @@ PARTS = {
     "unix": r"\d{10}",
     "date": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
     "status": "(?:waiting|loading_model|starting|processing)",
-    "place": r"(?:queued position=\d|starting|processing)",
+    "place": r"(?:queued position=\d|loading_model|starting|processing)",
     "message": r"(?:You are number [1-9] in the queue|Your turn has come) \(\ds\)",
 }
 NUMBERS = '"status":"<status>","position":<n>,"queue_length":<n>,"waited_ms":<ms>,"eta_ms":<eta>'
