@@ -71,6 +71,7 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
         f.options = at.what->lane.options;
         const auto& kept = at.what->edits.keep_alive;
         f.unloads = (kept ? read_keep_alive(*kept) : c.facts.keep) == keep_alive::zero;
+        f.own_time = c.facts.keep == keep_alive::other;
         f.streams = c.framed != shape::one_piece;
         f.measured = c.what == kind::generation;
         present.emplace(at.where.loaded, std::move(f), duration{},

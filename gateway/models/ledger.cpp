@@ -31,6 +31,7 @@ void ledger::change(entry& e, model_state to, instant now)
         e.foreign = false;
     }
     e.sure = true;
+    e.may_go = false;
 }
 
 void ledger::load_begins(const std::string& model, const std::string& options, instant now)
@@ -56,6 +57,11 @@ void ledger::load_ended(const std::string& model, bool ok, duration took, instan
         e.loaded_at = now;
         e.last_used = now;
     }
+}
+
+void ledger::keeps_its_own_time(const std::string& model)
+{
+    all_[model].may_go = true;
 }
 
 void ledger::call_began(const std::string& model, instant now)
@@ -145,6 +151,8 @@ ledger::drift ledger::listed(const std::vector<loaded_model>& shown, instant ask
             case model_state::loading:
             case model_state::stuck: break;
         }
+        if (!later)
+            e.may_go = false;
         e.size_vram = l.size_vram;
         e.context = l.context_length;
         e.expires_at = l.expires_at;
@@ -159,7 +167,7 @@ ledger::drift ledger::listed(const std::vector<loaded_model>& shown, instant ask
         if (in || e.changed > asked)
             continue;
         if (e.at == model_state::ready) {
-            bool in_time = !e.sure || (e.expires && now >= *e.expires);
+            bool in_time = !e.sure || e.may_go || (e.expires && now >= *e.expires);
             if (!in_time) {
                 ++d.vanished;
                 d.gone.push_back(name);

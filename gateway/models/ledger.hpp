@@ -34,6 +34,8 @@ public:
         std::uint64_t context = 0;       // num_ctx it really has, likewise
         std::string expires_at;          // likewise, as text
         std::optional<instant> expires;  // known since its last call ended; only while idle
+        bool may_go = false;             // a keep_alive of a client's own is in force since the
+                                         // last listing: when it goes is not known
         instant changed{};               // when its state last changed here
         instant last_used{};
         std::size_t out = 0;    // calls of it at the upstream
@@ -49,6 +51,8 @@ public:
     void load_begins(const std::string& model, const std::string& options, instant now);
     // Not ok: it is absent again. `took` counts when it is.
     void load_ended(const std::string& model, bool ok, duration took, instant now);
+    // Its keep_alive is a client's own: until a listing says, it may go at any time.
+    void keeps_its_own_time(const std::string& model);
     // A call of it was sent; and has ended, this way or that. `unloads`: it asked to unload the
     // model after it (keep_alive 0).
     void call_began(const std::string& model, instant now);

@@ -121,6 +121,8 @@ awaitable<void> models::carry_load(wish w)
     loading_since_.reset();
     bool ok = answer && answer->status == 200;
     ledger_.load_ended(w.runner, ok, took, now);
+    if (ok && !w.keep_alive.empty())
+        ledger_.keeps_its_own_time(w.runner);
     if (closing_.requested())
         co_return;
     with_.counted.load_ended(ok, took);

@@ -99,9 +99,10 @@ public:
         struct facts {
             std::string runner;
             std::string options;
-            bool unloads = false;  // keep_alive 0
-            bool streams = true;   // its first byte says when it began to run
-            bool measured = true;  // it is one whose start tells of the upstream's parallelism
+            bool unloads = false;   // keep_alive 0
+            bool own_time = false;  // another keep_alive of its own
+            bool streams = true;    // its first byte says when it began to run
+            bool measured = true;   // it is one whose start tells of the upstream's parallelism
         };
         // `on_silent`: the model is being unloaded, and this call with it.
         presence(models& of, facts f, duration limit, std::function<void()> on_silent);

@@ -73,7 +73,7 @@ await visit("/", {}, async (page) => {
   await page.getByRole("button", {name: "Yes"}).click();
   const answer = await (await asked).response();
   if (answer.ok()) {
-    await eventually("the model is gone", async () => (await sim("/sim/stats")).loaded.length === 0);
+    await eventually("the model is gone", async () => (await sim("/sim/stats")).loaded.every((one) => !one.model.startsWith("llama3")));
   } else {
     await eventually("the refusal is told", async () => /That did not work/.test(await text(page, "#said")));
   }

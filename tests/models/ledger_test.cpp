@@ -133,6 +133,21 @@ TEST_CASE("a call with keep_alive 0 leaves a model that is unloading until a lis
     CHECK(l.state("m") == model_state::absent);
 }
 
+TEST_CASE("a model with a client's own keep_alive may go before a listing says when")
+{
+    ledger l;
+    l.load_begins("m", "", t0);
+    l.load_ended("m", true, 1s, t0 + 1s);
+    l.keeps_its_own_time("m");
+    CHECK(l.serves("m", "", true, t0 + 1s));
+    CHECK(l.listed({}, t0 + 2s, t0 + 2s).vanished == 0);
+    l.load_begins("m", "", t0 + 3s);
+    l.load_ended("m", true, 1s, t0 + 4s);
+    l.keeps_its_own_time("m");
+    l.listed({shows("m")}, t0 + 5s, t0 + 5s);  // now it is known
+    CHECK(l.listed({}, t0 + 6s, t0 + 6s).vanished == 1);
+}
+
 TEST_CASE("an unload that somebody took back is over when its time is")
 {
     ledger l;
