@@ -70,7 +70,9 @@ void client_sink::client_leaves(client_connection::leaving how)
 {
     // A FIN counts as gone, except that what needs no permit is still answered; and a close after
     // the end marker is none (openai-python closes at [DONE]).
-    bool gone = how == client_connection::leaving::broken || needs_permit_;
+    // A load that nobody waits for any more need not be begun.
+    bool gone =
+        how == client_connection::leaving::broken || needs_permit_ || call_.what == kind::load;
     if (gone && end_ == end::open)
         ending_.request(stop_reason::client_gone, to_.left_at());
 }

@@ -366,7 +366,7 @@ place_set exchange::others(const target& t, place_id tried) const
 {
     place_set all = 0;
     for (const auto* s : fleet_.sites())
-        if (s->health.up())
+        if (s->health.up() && s->loaded.book().state(t.lane.model) != model_state::stuck)
             all |= place_set(1) << s->place;
     return all & ~t.lane.barred & ~(place_set(1) << tried);
 }
@@ -413,6 +413,10 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
     } else {
         fell_back(t.model, tries, e.how);
         tries.next_model();
+        // Meanwhile it stands for nothing that could be loaded.
+        auto parked = t.lane;
+        parked.barred = ~place_set(0);
+        p.move(parked);
         bool any = co_await prepare(live, tries, t, e);
         if (!any) {
             finish(live, e);

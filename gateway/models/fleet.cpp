@@ -146,18 +146,20 @@ awaitable<fleet::found> fleet::find(std::string model)
 {
     using listed = catalogue::listed;
     found f;
-    bool unknown = false;
+    bool unknown = false;  // by one that could tell
+    bool any_known = false;
     for (auto* s : sites_) {
         // One that is down is believed what it last said.
         auto has = listed::unknown;
-        if (s->health.up() || !s->names.known())
+        if (s->health.up() || sites_.size() == 1)
             has = co_await s->names.find(model);
         else if (s->names.lists(model))
             has = listed::yes;
+        any_known = any_known || has != listed::unknown;
         if (has == listed::no)
             f.missing |= only(s->place);
         else if (has == listed::unknown)
-            unknown = true;
+            unknown = unknown || s->health.up();
         else
             f.listed = listed::yes;
         if (has != listed::yes)
@@ -168,10 +170,28 @@ awaitable<fleet::found> fleet::find(std::string model)
             f.remote = f.remote || facts->remote;
     }
     if (f.listed != listed::yes)
-        f.listed = unknown ? listed::unknown : listed::no;
+        f.listed = unknown || !any_known ? listed::unknown : listed::no;
     if (f.runner.empty())
         f.runner = model;
+    if (f.runner != model)
+        same_runner(model, f.runner);
     co_return f;
+}
+
+// What the configuration says of a name holds for its runner, whatever that is known by.
+void fleet::same_runner(const std::string& model, const std::string& runner)
+{
+    if (strict_.count(model) != 0)
+        strict_.insert(runner);
+    auto own = limits_.find(model);
+    if (own == limits_.end())
+        return;
+    auto [theirs, is_new] = limits_.try_emplace(runner, own->second);
+    if (!is_new && theirs->second <= own->second)
+        return;
+    theirs->second = own->second;
+    for (auto* s : sites_)
+        set_limit(s->place, runner);
 }
 
 bool fleet::lists(const std::string& model) const
@@ -306,7 +326,7 @@ bool fleet::retire(const std::string& model)
         if (at == model_state::absent)
             continue;
         any = true;
-        if (at == model_state::ready)
+        if (at == model_state::ready || at == model_state::loading)
             places_[s->place]->retiring.insert(runner);
     }
     think_soon();

@@ -119,6 +119,7 @@ private:
     std::vector<swaps::candidate> candidates(instant now);
     std::uint64_t need(place_id p, const lane_key& lane, std::string_view as) const;
     bool reuses(const std::string& runner) const;
+    void same_runner(const std::string& model, const std::string& runner);
     void direct(place_id p, const lane_key& lane);
     void direct_over(place_id p);
     void set_limit(place_id p, const std::string& runner);
@@ -135,6 +136,7 @@ private:
     swaps::patience patience_;
     std::map<std::string, unsigned, std::less<>> limits_;  // configured, by runner
     std::set<std::string, std::less<>> strict_;            // runners that reuse no larger context
+    std::vector<std::pair<lane_key, bad_news>> in_vain_;   // of this look
     bool thinking_soon_ = false;
     bool closing_ = false;
     alarm look_;

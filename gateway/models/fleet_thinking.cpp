@@ -71,6 +71,8 @@ std::vector<swaps::candidate> fleet::candidates(instant now)
         auto wish = wishes_.find(c.lane);
         if (wish != wishes_.end())
             wish->second.seen = true;
+        if (auto none = hopeless(c.lane))
+            in_vain_.emplace_back(c.lane, std::move(*none));
         const auto& as = wish != wishes_.end() ? wish->second.how.as : c.lane.model;
         for (const auto* s : sites_) {
             auto p = s->place;
@@ -167,6 +169,7 @@ void fleet::think()
     recover(now);
     bool somebody = generations_->view().anybody_waits() || embeddings_->view().anybody_waits();
     std::vector<swaps::action> todo;
+    in_vain_.clear();
     auto next = instant::max();
     if (somebody && !closing_) {
         patience_.begin_look();
@@ -191,7 +194,10 @@ void fleet::think()
         doors_moved = doors_moved || held.size() < s.held.size() || held != s.held;
         s.held = std::move(held);
         std::erase_if(s.retiring, [&](const std::string& name) {
-            if (sites_[p]->loaded.book().state(name) != model_state::ready)
+            auto at = sites_[p]->loaded.book().state(name);
+            if (at == model_state::loading)
+                return false;
+            if (at != model_state::ready)
                 return true;
             if (out(p, name) != 0 || closing_)
                 return false;
@@ -204,6 +210,9 @@ void fleet::think()
                 next = std::min(next, due);
     }
     carry_out(todo);
+    for (const auto& [lane, news] : std::exchange(in_vain_, {}))
+        for (auto* a : {generations_, embeddings_})
+            a->tell(lane, news);
     for (auto* a : {generations_, embeddings_})
         a->wake();
     look_.set(closing_ ? instant::max() : next);

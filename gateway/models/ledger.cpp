@@ -31,6 +31,7 @@ void ledger::change(entry& e, model_state to, instant now)
         e.foreign = false;
     }
     e.sure = true;
+    e.leaves = false;
     e.may_go = false;
 }
 
@@ -79,7 +80,7 @@ void ledger::call_ended(const std::string& model, bool unloads, duration verify_
         --e.out;
     e.last_used = now;
     e.expires.reset();  // it is written anew when the runner goes idle
-    if (unloads)
+    if (unloads || (e.leaves && e.out == 0))
         unload_asked(model, verify_within, now);
 }
 
@@ -96,8 +97,12 @@ void ledger::unload_asked(const std::string& model, duration verify_within, inst
 {
     auto& e = all_[model];
     // Ollama unloads it when the last call of it has ended; until then others may join.
-    if (e.at != model_state::ready || e.out != 0)
+    if (e.at != model_state::ready)
         return;
+    if (e.out != 0) {
+        e.leaves = true;
+        return;
+    }
     change(e, model_state::unloading, now);
     e.unloading_until = now + verify_within;
 }
@@ -157,7 +162,10 @@ ledger::drift ledger::listed(const std::vector<loaded_model>& shown, instant ask
         e.context = l.context_length;
         e.expires_at = l.expires_at;
         if (e.out == 0 && e.last_used <= asked)
-            e.expires = l.expires_in ? std::optional<instant>(now + *l.expires_in) : std::nullopt;
+            // Listed long after its time it is not about to go: somebody else keeps it busy.
+            e.expires = l.expires_in && *l.expires_in > -std::chrono::seconds(10)
+                            ? std::optional<instant>(now + *l.expires_in)
+                            : std::nullopt;
         if (e.at == model_state::ready && !e.foreign && l.size_vram != 0)
             sizes_[{l.canonical, e.options}] = l.size_vram;
     }
@@ -208,7 +216,7 @@ bool ledger::serves(std::string_view model, const std::string& options, bool reu
 
 bool ledger::serves(const entry& e, const std::string& options, bool reuse, instant now)
 {
-    if (e.at != model_state::ready || !e.sure)
+    if (e.at != model_state::ready || !e.sure || e.leaves)
         return false;
     if (e.out == 0 && e.expires && now >= *e.expires)
         return false;  // its keep_alive is over: it goes, or has gone

@@ -34,9 +34,10 @@ public:
         std::uint64_t context = 0;       // num_ctx it really has, likewise
         std::string expires_at;          // likewise, as text
         std::optional<instant> expires;  // known since its last call ended; only while idle
-        bool may_go = false;             // a keep_alive of a client's own is in force since the
-                                         // last listing: when it goes is not known
-        instant changed{};               // when its state last changed here
+        bool leaves = false;  // a client asked for its unload: it goes when its calls have ended
+        bool may_go = false;  // a keep_alive of a client's own is in force since the
+                              // last listing: when it goes is not known
+        instant changed{};    // when its state last changed here
         instant last_used{};
         std::size_t out = 0;    // calls of it at the upstream
         std::size_t calls = 0;  // calls of it that went out since it was loaded

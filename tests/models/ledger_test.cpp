@@ -94,6 +94,15 @@ TEST_CASE("a model whose keep_alive is over serves nobody before it is loaded or
     CHECK(d.vanished == 1);
 }
 
+TEST_CASE("one that is listed long after its time is in use by somebody else, and serves")
+{
+    ledger l;
+    l.listed({shows("m", 5, 4096, -3600s)}, t0, t0);
+    CHECK(l.serves("m", "", true, t0 + 1s));
+    l.listed({shows("m", 5, 4096, -1s)}, t0 + 2s, t0 + 2s);
+    CHECK_FALSE(l.serves("m", "", true, t0 + 3s));
+}
+
 TEST_CASE("one whose time is over goes without being counted as drift")
 {
     ledger l;
