@@ -31,6 +31,10 @@ def start_simulator(load="0s"):
 @contextlib.contextmanager
 def gateway_before(simulator, config=None, **upstream):
     """A gateway that is at rest and clean afterwards; what the scenario did to the simulator is undone."""
+    loaded = {one["model"].removesuffix(":latest") for one in simulator.stats()["loaded"]}
+    for model in simulator.there:
+        if model not in loaded:  # a scenario before had it unloaded
+            simulator.load_behind_back(model)
     gateway = Gateway.start(simulator, {**(config or {}), "upstream": PERMITS_SET | upstream})
     try:
         yield gateway
