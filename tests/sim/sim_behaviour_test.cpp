@@ -81,7 +81,7 @@ TEST_CASE("tokens come at the model's rate")
 
 TEST_CASE("a client that leaves ends its run at once, and its phase is told")
 {
-    fixture f({"m,load=100ms,prompt=100ms,rate=50,tokens=100", "n,load=0s"});
+    fixture f({"m,load=500ms,prompt=100ms,rate=50,tokens=100", "n,load=0s"});
     SECTION("while loading: the load is given up")
     {
         auto c = f.begin("/api/generate", endless);
@@ -188,7 +188,7 @@ TEST_CASE("a disconnect is noticed when Go's server notices it")
 
 TEST_CASE("a request cancelled in the queue leaks its socket when that bug is on")
 {
-    fixture f({"m,load=100ms,rate=0", "n,load=0s,rate=0"},
+    fixture f({"m,load=500ms,rate=0", "n,load=0s,rate=0"},
               [](sim::settings& s) { s.scheduler.leak_queued = true; });
     auto first = f.begin("/api/generate", "{\"model\":\"m\"}");
     REQUIRE(soon([&] { return f.stats()["loading"] == "m:latest"; }));
