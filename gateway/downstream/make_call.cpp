@@ -1,33 +1,19 @@
 #include "downstream/make_call.hpp"
 
 #include "base/text.hpp"
+#include "base/wall_time.hpp"
 #include "call/model_name.hpp"
 #include "downstream/forwarding.hpp"
 #include "downstream/zstd_body.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <ctime>
 
 namespace gateway {
 
 using boost::system::result;
 
 namespace {
-
-std::string rfc3339(std::chrono::system_clock::time_point t)
-{
-    auto whole = std::chrono::floor<std::chrono::seconds>(t);
-    auto micros = std::chrono::duration_cast<std::chrono::microseconds>(t - whole).count();
-    auto seconds = std::chrono::system_clock::to_time_t(whole);
-    std::tm parts{};
-    ::gmtime_r(&seconds, &parts);
-    char text[64];
-    auto n = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    n += std::size_t(std::snprintf(text + n, sizeof text - n, ".%06dZ", int(micros)));
-    return {text, n};
-}
 
 // ?queue_events=1 (or raw): as the header of that name.
 std::string_view queue_events_of(const request_head& head)
@@ -70,7 +56,7 @@ call begin_call(const request_head& head, const classified& how, const identity&
     c.arrived = steady::now();
     auto now = std::chrono::system_clock::now();
     c.created = std::chrono::system_clock::to_time_t(now);
-    c.created_at = rfc3339(now);
+    c.created_at = rfc3339_micros(now);
     c.settings = std::move(settings);
     return c;
 }

@@ -15,19 +15,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto recovers_every = 10s;  // one more permit after "server busy"
 constexpr duration shortest_pause = 250ms;
 constexpr duration longest_pause = 8s;
-
-bool in(place_set s, place_id p)
-{
-    return (s >> p & 1) != 0;
-}
-
-place_set only(place_id p)
-{
-    return place_set(1) << p;
-}
 
 }  // namespace
 

@@ -11,20 +11,6 @@ namespace gateway {
 
 using namespace std::chrono_literals;
 
-namespace {
-
-bool in(place_set s, place_id p)
-{
-    return (s >> p & 1) != 0;
-}
-
-place_set only(place_id p)
-{
-    return place_set(1) << p;
-}
-
-}  // namespace
-
 void fleet::think_soon()
 {
     if (std::exchange(thinking_soon_, true))
@@ -153,7 +139,7 @@ void fleet::recover(instant now)
             continue;
         if (now >= s.recovers_at) {
             ++s.busy_limit;
-            s.recovers_at = now + 10s;
+            s.recovers_at = now + recovers_every;
             s.pause = {};
             set_capacities(p);
         }

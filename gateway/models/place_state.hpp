@@ -5,6 +5,19 @@
 
 namespace gateway {
 
+// After "server busy" one more permit is tried so often.
+inline constexpr auto recovers_every = std::chrono::seconds(10);
+
+inline bool in(place_set s, place_id p)
+{
+    return (s >> p & 1) != 0;
+}
+
+inline place_set only(place_id p)
+{
+    return place_set(1) << p;
+}
+
 struct fleet::place_state {
     bool up = true;
     bool has_budget = false;
