@@ -21,6 +21,8 @@ new_job job_of(const call& c, const page_request& r)
     j.id = random_id();
     j.what.target = c.target;
     j.what.fields = upstream_fields(r.head);
+    if (c.no_fallback)
+        j.what.fields += "X-Gateway-No-Fallback: 1\r\n";  // for its call, which sends it no further
     j.what.body = c.body;
     j.model = c.model;
     j.client = c.client;

@@ -26,6 +26,7 @@ struct bad_news {
     fault why;
     int status = 0;    // upstream_status: what Ollama said to the load
     std::string body;  // and its words
+    duration took{};   // the load
 };
 
 // A place in the queue, then a slot at an upstream.

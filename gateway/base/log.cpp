@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -92,20 +94,28 @@ spdlog::level::level_enum spd(level l)
     return spdlog::level::info;
 }
 
+void append_number(std::string& line, std::int64_t n)
+{
+    std::array<char, 24> digits;
+    auto end = std::to_chars(digits.data(), digits.data() + digits.size(), n).ptr;
+    line.append(digits.data(), end);
+}
+
 void append_value(std::string& line, const item& i, bool json)
 {
     switch (i.kind) {
-        case item::type::integer: line += std::to_string(i.number); break;
+        case item::type::integer: append_number(line, i.number); break;
         case item::type::real: {
             // Three places, without printf's care for every double: these are milliseconds and
             // seconds.
             auto thousandths = std::llround(std::clamp(i.fraction, -1e15, 1e15) * 1000);
             if (thousandths < 0)
                 line += '-';
-            auto text = std::to_string(std::abs(thousandths) % 1000 + 1000);
-            line += std::to_string(std::abs(thousandths) / 1000);
+            auto rest = std::abs(thousandths) % 1000;
+            append_number(line, std::abs(thousandths) / 1000);
             line += '.';
-            line.append(text, 1);
+            for (int unit = 100; unit != 0; unit /= 10)
+                line += char('0' + rest / unit % 10);
             break;
         }
         case item::type::boolean: line += i.number != 0 ? "true" : "false"; break;
@@ -117,7 +127,10 @@ void append_value(std::string& line, const item& i, bool json)
                 !json && !i.text.empty() && std::all_of(i.text.begin(), i.text.end(), [](char c) {
                     return c > ' ' && c < 127 && c != '"' && c != '=';
                 });
-            line += bare ? std::string(i.text) : json_quote(i.text);
+            if (bare)
+                line += i.text;
+            else
+                append_json_quoted(line, i.text);
             break;
         }
     }
@@ -151,11 +164,11 @@ void write(level l, std::string_view message, items fields)
     auto& o = out();
     if (!o.logger.should_log(spd(l)))
         return;
-    std::string line;
-    line.reserve(256);
+    thread_local std::string line;
+    line.clear();
     if (o.json) {
         line += "\"message\":";
-        line += json_quote(message);
+        append_json_quoted(line, message);
     } else {
         line += message;
     }

@@ -174,6 +174,16 @@ void append_json_quoted(std::string& to, std::string_view s)
     constexpr std::string_view hex = "0123456789abcdef";
     to += '"';
     while (!s.empty()) {
+        // Most texts are nothing but this.
+        const auto plain = static_cast<std::size_t>(
+            std::find_if(s.begin(), s.end(),
+                         [](char c) { return c < ' ' || c == 0x7F || c == '"' || c == '\\'; }) -
+            s.begin());
+        to += s.substr(0, plain);
+        s.remove_prefix(plain);
+        if (s.empty()) {
+            break;
+        }
         const std::size_t n = utf8_sequence(s);
         const auto c = static_cast<unsigned char>(s.front());
         if (n == 0) {
@@ -193,8 +203,6 @@ void append_json_quoted(std::string& to, std::string_view s)
             to += "\\u00";
             to += hex[c >> 4];
             to += hex[c & 15];
-        } else {
-            to += s.front();
         }
         s.remove_prefix(std::max<std::size_t>(n, 1));
     }

@@ -2,20 +2,28 @@
 
 #include "base/text.hpp"
 
-#include <cstdio>
+#include <array>
 #include <ctime>
+#include <limits>
 
 namespace gateway {
 
 namespace {
 
-std::string to_seconds(wall_clock::time_point t)
+// A busy gateway tells thousands of times a second, most of them in the same one.
+std::string_view to_seconds(wall_clock::time_point t)
 {
+    thread_local std::time_t of = std::numeric_limits<std::time_t>::min();
+    thread_local std::array<char, 32> text;
+    thread_local std::size_t size = 0;
     auto seconds = wall_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(t));
-    std::tm parts{};
-    ::gmtime_r(&seconds, &parts);
-    char text[32];
-    return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts)};
+    if (seconds != of) {
+        std::tm parts{};
+        ::gmtime_r(&seconds, &parts);
+        size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+        of = seconds;
+    }
+    return {text.data(), size};
 }
 
 // The number of `digits` digits at `at`; -1 when there is none.
@@ -31,16 +39,21 @@ int number(std::string_view text, std::size_t at, std::size_t digits)
 
 std::string rfc3339(wall_clock::time_point t)
 {
-    return to_seconds(t) + "Z";
+    std::string text(to_seconds(t));
+    text += 'Z';
+    return text;
 }
 
 std::string rfc3339_micros(wall_clock::time_point t)
 {
     auto whole = std::chrono::floor<std::chrono::seconds>(t);
     auto micros = std::chrono::duration_cast<std::chrono::microseconds>(t - whole).count();
-    char fraction[16];
-    std::snprintf(fraction, sizeof fraction, ".%06dZ", int(micros));
-    return to_seconds(t) + fraction;
+    std::string text(to_seconds(t));
+    text += '.';
+    for (int unit = 100'000; unit != 0; unit /= 10)
+        text += char('0' + micros / unit % 10);
+    text += 'Z';
+    return text;
 }
 
 std::optional<double> parse_rfc3339(std::string_view text)

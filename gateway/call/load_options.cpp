@@ -181,6 +181,9 @@ bool is_load_option(std::string_view key)
 load_options load_options::of(std::string_view body, const body_facts& facts,
                               std::string_view parameters, bool shifts)
 {
+    if (facts.options.empty() && facts.shift.empty()) {
+        return {};
+    }
     auto own = read_body(body, facts);
     const auto models = read_parameters(parameters);
     for (unsigned n = 0; n < keys_end; ++n) {

@@ -124,6 +124,12 @@ private:
 
 folded_key::folded_key(std::string_view raw)
 {
+    const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
+    if (raw.size() <= text_.size() && std::all_of(raw.begin(), raw.end(), is_plain)) {
+        std::copy(raw.begin(), raw.end(), text_.begin());
+        size_ = raw.size();
+        return;
+    }
     std::string resolved;
     if (raw.size() > text_.size() * 6) {  // \uXXXX for each
         comparable_ = false;

@@ -6,6 +6,7 @@
 #include <boost/beast/http/status.hpp>
 
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <ctime>
 
@@ -155,11 +156,13 @@ void client_sink::head(const answer_head& h, const timing& t, const std::vector<
 // How long it took, and what was tried for it.
 void client_sink::story_fields(const timing& t, const std::vector<attempt>& tried)
 {
-    auto add_ms = [this](const char* name, std::int64_t us) {
-        char digits[32];
-        auto n = std::snprintf(digits, sizeof digits, "%lld.%03d",
-                               static_cast<long long>(us / 1000), int(us % 1000));
-        held_.append(name).append(digits, std::size_t(n));
+    auto add_ms = [this](std::string_view name, std::int64_t us) {
+        std::array<char, 24> digits;
+        auto end = std::to_chars(digits.data(), digits.data() + digits.size(), us / 1000).ptr;
+        held_.append(name).append(digits.data(), end);
+        held_ += '.';
+        for (int unit = 100; unit != 0; unit /= 10)
+            held_ += char('0' + us % 1000 / unit % 10);
     };
     add_ms("Server-Timing: queue;dur=", t.queue_us);
     add_ms(", load;dur=", t.load_us);

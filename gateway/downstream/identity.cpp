@@ -181,7 +181,9 @@ identity identify(const request_head& head, const peer& p, const std::vector<net
         who.loopback = true;
         who.unix_socket = true;
     } else if (parse_address(p.address, from)) {
-        who.client = who.address = to_text(from);
+        // A dotted one has but one form.
+        who.client = who.address =
+            p.address.find(':') == std::string::npos ? std::string(p.address) : to_text(from);
         who.trusted_peer = any_contains(trusted, from);
         who.loopback = is_loopback(from);
     } else {

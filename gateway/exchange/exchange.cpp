@@ -4,6 +4,7 @@
 #include "call/model_name.hpp"
 #include "downstream/keep_alive_value.hpp"
 #include "exchange/live_call.hpp"
+#include "exchange/outgoing.hpp"
 #include "exchange/route.hpp"
 #include "upstream/ollama.hpp"
 
@@ -50,8 +51,10 @@ awaitable<void> exchange::serve(call& c, sink& to)
     facts.cloud = is_cloud(c.facts.model);
     bool wants = c.what == kind::generation || c.what == kind::embedding || c.what == kind::load ||
                  c.what == kind::unload;
+    std::optional<fleet::found> known;
     if (wants && !facts.cloud) {
         auto found = co_await fleet_.find(c.model);
+        known = found;
         live.labelled(found.listed == catalogue::listed::yes);
         facts.cloud = found.remote;
         // What has fallbacks is not lost when no upstream has it.
@@ -73,7 +76,7 @@ awaitable<void> exchange::serve(call& c, sink& to)
     if (which == way::straight) {
         co_await straight(live, straight_to(c));
     } else {
-        co_await queued(live, which);
+        co_await queued(live, which, std::move(known));
     }
 }
 
@@ -153,7 +156,9 @@ std::vector<std::string> exchange::fallbacks_of(const call& c) const
 
 // Makes `t` the model whose turn it is, or one of those after it: what has no chance is recorded
 // and passed over. False when none is left; `last` says why.
-awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, ending& last)
+// `known`: what the catalogue has just said of the first.
+awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, ending& last,
+                                  std::optional<fleet::found> known)
 {
     auto& c = live.what();
     for (;; tries.next_model()) {
@@ -161,7 +166,12 @@ awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, e
         t.substitute = tries.substituted();
         t.as = t.substitute ? tries.model() : c.facts.model;
         t.model = canonical_model(tries.model());
-        auto found = co_await fleet_.find(t.model);
+        fleet::found found;
+        if (known)
+            found = std::move(*known);
+        else
+            found = co_await fleet_.find(t.model);
+        known.reset();
         const auto* own = settings_for(*c.settings, t.model);
         bool pinned = own != nullptr && own->pin_options;
         if (t.substitute)
@@ -235,23 +245,20 @@ models::wish exchange::wish_of(const call& c, const target& t) const
     w.as = t.as;
     w.embedding = c.what == kind::embedding;
     // keep_alive 0 in a load request would be an unload; the call itself says it.
-    if (t.edits.keep_alive)
-        w.keep_alive = *t.edits.keep_alive;
-    else if (c.facts.keep == keep_alive::other && c.words == dialect::native)
-        w.keep_alive = c.body.substr(c.facts.keep_alive_value.begin,
-                                     c.facts.keep_alive_value.end - c.facts.keep_alive_value.begin);
-    if (!w.keep_alive.empty() && read_keep_alive(w.keep_alive) == keep_alive::zero)
-        w.keep_alive.clear();
+    if (auto kept = kept_alive(c, t.edits); read_keep_alive(kept) == keep_alive::other) {
+        w.keeps = keep_alive_time(kept);
+        w.keep_alive = std::move(kept);
+    }
     return w;
 }
 
-awaitable<void> exchange::queued(live_call& live, way which)
+awaitable<void> exchange::queued(live_call& live, way which, std::optional<fleet::found> known)
 {
     auto& c = live.what();
     attempts tries(c.model, fallbacks_of(c));
     target t;
     ending last;
-    bool any = co_await prepare(live, tries, t, last);
+    bool any = co_await prepare(live, tries, t, last, std::move(known));
     if (!any || ended(live)) {
         if (!any)
             finish(live, last);
@@ -278,7 +285,8 @@ awaitable<void> exchange::queued(live_call& live, way which)
         ending e;
         auto place = news ? news->place : p.place();
         if (news) {
-            live.tries(fleet_.at(place).name, t.model);
+            live.load_failed(news->took);
+            live.tries(fleet_.at(place).name, t.model, news->took);
             e = told(*news);
         } else {
             e = co_await try_at(live, p, tries, t);
@@ -350,7 +358,7 @@ awaitable<exchange::ending> exchange::try_at(live_call& live, permit& p, const a
                                              const target& t)
 {
     auto& where = fleet_.at(p.place());
-    live.starts(where.loaded.load_within(t.lane.model, live.waiting_since()));
+    live.starts(where.loaded.load_within(t.lane.model, live.waits_since()));
     live.tries(where.name, t.model);
     auto began = steady::now();
     attempt_at at{where, &t, &tries, others(t, p.place())};
@@ -417,7 +425,8 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
         auto parked = t.lane;
         parked.barred = ~place_set(0);
         p.move(parked);
-        bool any = co_await prepare(live, tries, t, e);
+        std::optional<fleet::found> not_yet;
+        bool any = co_await prepare(live, tries, t, e, std::move(not_yet));
         if (!any) {
             finish(live, e);
             co_return false;

@@ -76,8 +76,9 @@ private:
 
     // Where to: exchange.cpp
     awaitable<void> straight(live_call& live, site& where);
-    awaitable<void> queued(live_call& live, way which);
-    awaitable<bool> prepare(live_call& live, attempts& tries, target& t, ending& last);
+    awaitable<void> queued(live_call& live, way which, std::optional<fleet::found> known);
+    awaitable<bool> prepare(live_call& live, attempts& tries, target& t, ending& last,
+                            std::optional<fleet::found> known);
     awaitable<bool> wait_for_turn(live_call& live, permit& p, admission& at, const target& t,
                                   std::optional<bad_news>& news);
     awaitable<ending> try_at(live_call& live, permit& p, const attempts& tries, const target& t);

@@ -98,8 +98,8 @@ void live_call::queues(permit& p, const admission& at, instant until, std::funct
     permit_ = &p;
     queue_ = &at;
     gives_up_ = until;
-    if (!queued_)
-        queued_ = now;
+    if (waits_since_ == instant::max())
+        waits_since_ = now;
     started_.reset();  // put back: nothing of it was done
     phase_ = phase::waiting;
     courtesy_.queued(now);
@@ -117,6 +117,8 @@ void live_call::starts(duration load)
     auto now = steady::now();
     permit_ = nullptr;
     loading_ = nullptr;
+    waited_ = waited_until(now);
+    waits_since_ = instant::max();
     load_ += load;
     gives_up_ = instant::max();
     nobody_up_ = nullptr;
@@ -125,6 +127,20 @@ void live_call::starts(duration load)
     phase_ = phase::starting;
     courtesy_.running(now);
     beat();
+}
+
+void live_call::load_failed(duration took)
+{
+    auto now = steady::now();
+    if (waits_since_ != instant::max())
+        load_ += std::min(took, now - waits_since_);
+    waited_ = waited_until(now);
+    waits_since_ = instant::max();
+}
+
+duration live_call::waited_until(instant now) const
+{
+    return waits_since_ == instant::max() ? waited_ : waited_ + (now - waits_since_);
 }
 
 void live_call::sent()
@@ -164,9 +180,9 @@ void live_call::passes(std::size_t bytes, instant now)
         present_->progressed(now);
 }
 
-void live_call::tries(const std::string& upstream, const std::string& model)
+void live_call::tries(const std::string& upstream, const std::string& model, duration ago)
 {
-    attempt_began_ = steady::now();
+    attempt_began_ = steady::now() - ago;
     attempt_open_ = true;
     attempts_.push_back({model, upstream, outcome::not_tried, 0, "", 0});
 }
@@ -297,8 +313,7 @@ timing live_call::times() const
 {
     auto now = steady::now();
     timing t;
-    if (queued_)
-        t.queue_us = us((started_ ? *started_ : now) - *queued_ - load_);
+    t.queue_us = us(waited_until(now) - load_);
     t.load_us = us(load_);
     if (started_)
         t.upstream_us = us((first_byte_ ? *first_byte_ : now) - *started_);
@@ -316,7 +331,7 @@ call_view live_call::view(instant now) const
         v.upstream = attempts_.back().upstream;
     v.now = phase_now();
     v.age_s = seconds(now - call_.arrived);
-    v.waited_ms = queued_ ? ms((started_ ? *started_ : now) - *queued_) : 0;
+    v.waited_ms = ms(waited_until(now));
     if (permit_ != nullptr) {
         v.position = permit_->position();
         v.queue_length = queue_->view().waiting();
@@ -342,7 +357,7 @@ call_record live_call::record(instant now) const
     r.how = how_.value_or(outcome::upstream_failed);
     r.ended_in = phase_now();
     r.status = status_;
-    r.queue_us = queued_ ? us((started_ ? *started_ : now) - *queued_ - load_) : 0;
+    r.queue_us = us(waited_until(now) - load_);
     r.load_us = us(load_);
     r.first_byte_us = first_byte_ ? us(*first_byte_ - call_.arrived) : -1;
     r.total_us = us(now - call_.arrived);

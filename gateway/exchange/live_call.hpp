@@ -54,8 +54,10 @@ public:
         if (permit_ != nullptr)
             permit_->give_up();
     }
-    // It has its permit. `load`: how much of its wait was for its model's load.
+    // It has its permit. `load`: how much of this wait was for its model's load.
     void starts(duration load);
+    // It has waited for a load that failed after so long.
+    void load_failed(duration took);
     // It is about this model from now on (a fallback's turn).
     void turns_to(const std::string& model);
     void sent();                                    // its bytes are on the upstream's wire
@@ -72,8 +74,8 @@ public:
     void used(usage u) { usage_ = u; }
     void labelled(bool listed) { listed_ = listed; }
 
-    // An attempt begins; it is in the list until it ends as something better.
-    void tries(const std::string& upstream, const std::string& model);
+    // An attempt begins, or has begun `ago`; it is in the list until it ends as something better.
+    void tries(const std::string& upstream, const std::string& model, duration ago = {});
     // How it stands; `over`: or has ended.
     void tried(outcome how, int status, std::string error, bool over = true);
     const std::vector<attempt>& attempts_made() const { return attempts_; }
@@ -91,8 +93,11 @@ public:
     const config::timeout_settings& limits() const { return timeouts_; }
     // The model it is about, as its client or the configuration spells it.
     const std::string& model() const { return model_; }
-    // Since when it has waited for its turn; instant::max() when it has not.
-    instant waiting_since() const { return queued_.value_or(instant::max()); }
+    // Since when it waits for its turn this time; instant::max() when it does not.
+    instant waits_since() const { return waits_since_; }
+    // Its model is taken out of VRAM: it ends with it, whatever its own limits are.
+    void loses_its_model() { lost_its_model_ = true; }
+    bool lost_its_model() const { return lost_its_model_; }
 
     timing times() const;
     call_view view(instant now) const;
@@ -128,9 +133,13 @@ private:
     std::optional<instant> down_since_;
     bool held_too_long_ = false;
 
-    std::optional<instant> queued_;
-    std::optional<instant> started_;
+    duration waited_until(instant now) const;
+
+    instant waits_since_ = instant::max();
+    duration waited_{};  // before that: all waits that are over, their loads among them
     duration load_{};
+    std::optional<instant> started_;
+    bool lost_its_model_ = false;
     std::optional<instant> first_byte_;
     instant last_piece_{};
     models::presence* present_ = nullptr;

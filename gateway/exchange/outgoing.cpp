@@ -41,6 +41,16 @@ outgoing outgoing_with(const call& c, const body_edits& edits)
     return {edited(*plain, facts, edits), unencoded(c.fields)};
 }
 
+std::string kept_alive(const call& c, const body_edits& edits)
+{
+    if (edits.keep_alive)
+        return *edits.keep_alive;
+    if (c.facts.keep == keep_alive::absent || c.words != dialect::native)
+        return "null";
+    auto at = c.facts.keep_alive_value;
+    return c.body.substr(at.begin, at.end - at.begin);
+}
+
 bool is_header_text(std::string_view text)
 {
     return !text.empty() &&

@@ -5,6 +5,7 @@
 #include "call/call.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace gateway {
 
@@ -16,6 +17,9 @@ struct outgoing {
 // `c`'s body with the changes. One that came packed (zstd) goes unpacked, without its
 // Content-Encoding.
 outgoing outgoing_with(const call& c, const body_edits& edits);
+
+// The keep_alive that Ollama sees, a JSON value; "null" when it sees none.
+std::string kept_alive(const call& c, const body_edits& edits);
 
 // May it stand in a header field? A client's model name can be anything.
 bool is_header_text(std::string_view text);

@@ -71,8 +71,9 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
 
     auto finished = [&] {
         if (reader) {
-            live.used(reader->tokens());
-            at.ran = reader->ran();
+            auto told = reader->told();
+            live.used(told.tokens);
+            at.ran = told.ran;
         }
         bool refused = a.head.status >= 400;
         ending e;

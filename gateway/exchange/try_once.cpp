@@ -34,6 +34,11 @@ exchange::ending exchange::stopped(live_call& live, stop& work) const
     };
     switch (work.why()) {
         case stop_reason::silent:
+            if (live.lost_its_model())
+                return say(outcome::timed_out, fault_code::timed_out,
+                           live.model() + " has been silent for too long and is taken out of VRAM",
+                           whose::upstream, retry::elsewhere, 0);
+            [[fallthrough]];
         case stop_reason::too_long: {
             auto passed = std::string_view(live.passed_limit());
             const auto& limits = live.limits();
@@ -69,13 +74,17 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
         models::presence::facts f;
         f.runner = at.what->lane.model;
         f.options = at.what->lane.options;
-        const auto& kept = at.what->edits.keep_alive;
-        f.unloads = (kept ? read_keep_alive(*kept) : c.facts.keep) == keep_alive::zero;
-        f.own_time = c.facts.keep == keep_alive::other;
+        if (auto kept = kept_alive(c, at.what->edits); read_keep_alive(kept) == keep_alive::zero)
+            f.unloads = true;
+        else if (read_keep_alive(kept) == keep_alive::other)
+            f.keep_alive = keep_alive_time(kept);
         f.streams = c.framed != shape::one_piece;
         f.measured = c.what == kind::generation;
-        present.emplace(at.where.loaded, std::move(f), duration{},
-                        [&] { work.request(stop_reason::silent, steady::now()); });
+        present.emplace(at.where.loaded, std::move(f), duration{}, [&] {
+            if (!work.requested())
+                live.loses_its_model();
+            work.request(stop_reason::silent, steady::now());
+        });
     }
     if (c.what != kind::management)
         live.watch(present ? &*present : nullptr, work);

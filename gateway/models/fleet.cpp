@@ -317,6 +317,8 @@ bool fleet::retire(const std::string& model)
         any = true;
         if (at == model_state::ready || at == model_state::loading)
             places_[s->place]->retiring.insert(runner);
+        else if (at == model_state::stuck)
+            s->loaded.unload_again(runner);
     }
     think_soon();
     return any;

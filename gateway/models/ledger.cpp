@@ -6,6 +6,19 @@
 
 namespace gateway {
 
+namespace {
+
+// Ollama counts a keep_alive from the end of a call, which is seen here a little later.
+constexpr duration leeway = std::chrono::seconds(1);
+
+void goes_after(ledger::entry& e, instant now)
+{
+    if (e.out == 0 && e.shortest < instant::max() - now)
+        e.may_go = std::min(e.may_go, now + e.shortest);
+}
+
+}  // namespace
+
 std::string_view word(model_state s)
 {
     switch (s) {
@@ -32,7 +45,8 @@ void ledger::change(entry& e, model_state to, instant now)
     }
     e.sure = true;
     e.leaves = false;
-    e.may_go = false;
+    e.shortest = duration::max();
+    e.may_go = instant::max();
 }
 
 void ledger::load_begins(const std::string& model, const std::string& options, instant now)
@@ -60,14 +74,20 @@ void ledger::load_ended(const std::string& model, bool ok, duration took, instan
     }
 }
 
-void ledger::keeps_its_own_time(const std::string& model)
+void ledger::keeps_its_own_time(const std::string& model, duration keep_alive, instant now)
 {
-    all_[model].may_go = true;
+    auto& e = all_[model];
+    e.shortest = std::min(e.shortest, keep_alive);
+    goes_after(e, now);
 }
 
 void ledger::call_began(const std::string& model, instant now)
 {
     auto& e = all_[model];
+    if (e.out == 0 && now < e.may_go - leeway) {  // it is there, and its time begins anew after it
+        e.shortest = duration::max();
+        e.may_go = instant::max();
+    }
     ++e.out;
     ++e.calls;
     e.last_used = now;
@@ -80,6 +100,7 @@ void ledger::call_ended(const std::string& model, bool unloads, duration verify_
         --e.out;
     e.last_used = now;
     e.expires.reset();  // it is written anew when the runner goes idle
+    goes_after(e, now);
     if (unloads || (e.leaves && e.out == 0))
         unload_asked(model, verify_within, now);
 }
@@ -156,16 +177,16 @@ ledger::drift ledger::listed(const std::vector<loaded_model>& shown, instant ask
             case model_state::loading:
             case model_state::stuck: break;
         }
-        if (!later)
-            e.may_go = false;
         e.size_vram = l.size_vram;
         e.context = l.context_length;
         e.expires_at = l.expires_at;
-        if (e.out == 0 && e.last_used <= asked)
+        if (e.out == 0 && e.last_used <= asked) {
+            e.may_go = instant::max();
             // Listed long after its time it is not about to go: somebody else keeps it busy.
             e.expires = l.expires_in && *l.expires_in > -std::chrono::seconds(10)
                             ? std::optional<instant>(now + *l.expires_in)
                             : std::nullopt;
+        }
         if (e.at == model_state::ready && !e.foreign && l.size_vram != 0)
             sizes_[{l.canonical, e.options}] = l.size_vram;
     }
@@ -175,7 +196,7 @@ ledger::drift ledger::listed(const std::vector<loaded_model>& shown, instant ask
         if (in || e.changed > asked)
             continue;
         if (e.at == model_state::ready) {
-            bool in_time = !e.sure || e.may_go || (e.expires && now >= *e.expires);
+            bool in_time = !e.sure || now >= e.may_go - leeway || (e.expires && now >= *e.expires);
             if (!in_time) {
                 ++d.vanished;
                 d.gone.push_back(name);

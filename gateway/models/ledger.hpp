@@ -35,9 +35,9 @@ public:
         std::string expires_at;          // likewise, as text
         std::optional<instant> expires;  // known since its last call ended; only while idle
         bool leaves = false;  // a client asked for its unload: it goes when its calls have ended
-        bool may_go = false;  // a keep_alive of a client's own is in force since the
-                              // last listing: when it goes is not known
-        instant changed{};    // when its state last changed here
+        duration shortest = duration::max();  // keep_alive of its calls since it was last idle
+        instant may_go = instant::max();      // by that it may go, until a listing says when
+        instant changed{};                    // when its state last changed here
         instant last_used{};
         std::size_t out = 0;    // calls of it at the upstream
         std::size_t calls = 0;  // calls of it that went out since it was loaded
@@ -52,8 +52,9 @@ public:
     void load_begins(const std::string& model, const std::string& options, instant now);
     // Not ok: it is absent again. `took` counts when it is.
     void load_ended(const std::string& model, bool ok, duration took, instant now);
-    // Its keep_alive is a client's own: until a listing says, it may go at any time.
-    void keeps_its_own_time(const std::string& model);
+    // Its load, or a call of it that is about to end, came with a keep_alive of its own: once idle
+    // it may go after that long, and no listing need have said so. duration::max(): for ever.
+    void keeps_its_own_time(const std::string& model, duration keep_alive, instant now);
     // A call of it was sent; and has ended, this way or that. `unloads`: it asked to unload the
     // model after it (keep_alive 0).
     void call_began(const std::string& model, instant now);

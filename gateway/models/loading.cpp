@@ -122,7 +122,7 @@ awaitable<void> models::carry_load(wish w)
     bool ok = answer && answer->status == 200;
     ledger_.load_ended(w.runner, ok, took, now);
     if (ok && !w.keep_alive.empty())
-        ledger_.keeps_its_own_time(w.runner);
+        ledger_.keeps_its_own_time(w.runner, w.keeps, now);
     if (closing_.requested())
         co_return;
     with_.counted.load_ended(ok, took);
@@ -137,6 +137,7 @@ awaitable<void> models::carry_load(wish w)
     if (!ok) {
         bad_news news;
         news.place = with_.place;
+        news.took = took;
         if (!answer && work.why() == stop_reason::too_long) {
             news.how = outcome::timed_out;
             news.why = {fault_code::timed_out,
@@ -163,7 +164,13 @@ awaitable<void> models::carry_load(wish w)
         settling_ = w.runner;
     with_.news.loaded(with_.place, w.runner, false);
     with_.news.changed();
-    co_await list(nullptr);
+    // What it has pushed out matters enough to ask again when there is no answer; /api/ps may be
+    // slow just now.
+    for (int asked = 0; asked < 3 && !closing_.requested(); ++asked) {
+        auto told = co_await list(nullptr);
+        if (told != unload_plan::listing::unknown || !company)
+            break;
+    }
     settling_.reset();
     with_.news.changed();
     // What has gone meanwhile before its time was pushed out: the two do not fit together.

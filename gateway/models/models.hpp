@@ -60,11 +60,12 @@ public:
     // --- loads ---
 
     struct wish {
-        std::string runner;      // its name in the ledger
-        std::string options;     // lane_key::options
-        std::string as;          // the name the call uses
-        std::string keep_alive;  // JSON text, or empty: none
-        bool embedding = false;  // loaded by /api/embed
+        std::string runner;                // its name in the ledger
+        std::string options;               // lane_key::options
+        std::string as;                    // the name the call uses
+        std::string keep_alive;            // JSON text, or empty: none
+        duration keeps = duration::max();  // what that comes to
+        bool embedding = false;            // loaded by /api/embed
     };
     // Loads it with a request of the gateway's own. One at a time: not while loading().
     void load(wish w);
@@ -86,6 +87,9 @@ public:
 
     // Takes an idle model out of VRAM, and checks. Nothing when that is under way.
     void unload(const std::string& runner, const char* reason);
+    // An operator asks for a stuck model's unload: it stays stuck until it is gone, but is told to
+    // go once more.
+    void unload_again(const std::string& runner);
     // A client has asked Ollama to unload it: it will be gone soon.
     void unload_asked(const std::string& runner);
 
@@ -99,10 +103,10 @@ public:
         struct facts {
             std::string runner;
             std::string options;
-            bool unloads = false;   // keep_alive 0
-            bool own_time = false;  // another keep_alive of its own
-            bool streams = true;    // its first byte says when it began to run
-            bool measured = true;   // it is one whose start tells of the upstream's parallelism
+            bool unloads = false;                // keep_alive 0
+            std::optional<duration> keep_alive;  // another one of its own
+            bool streams = true;                 // its first byte says when it began to run
+            bool measured = true;  // it is one whose start tells of the upstream's parallelism
         };
         // `on_silent`: the model is being unloaded, and this call with it.
         presence(models& of, facts f, duration limit, std::function<void()> on_silent);

@@ -36,8 +36,8 @@ void models::presence::out_no_more(instant now)
     out_ = false;
     model_.out.erase(this);
     auto within = of_.with_.settings()->unload.verify_within;
-    if (what_.own_time)
-        of_.ledger_.keeps_its_own_time(model_.name);
+    if (what_.keep_alive)
+        of_.ledger_.keeps_its_own_time(model_.name, *what_.keep_alive, now);
     of_.ledger_.call_ended(model_.name, what_.unloads, within, now);
     of_.list_soon(now);
 }

@@ -63,6 +63,12 @@ void unload_plan::listed(listing l, instant now)
         end(stage::gone, now);
 }
 
+void unload_plan::again(instant now)
+{
+    if (stage_ == stage::stuck)
+        *this = unload_plan(set_, now);
+}
+
 void unload_plan::probe_answered(instant now)
 {
     if (stage_ == stage::stuck)

@@ -50,6 +50,8 @@ public:
     // What a listing said, one of this plan or one of reconciliation. An unknown one is never
     // "gone".
     void listed(listing l, instant now);
+    // An operator asks for it once more: the whole ladder again. (Only when stuck.)
+    void again(instant now);
     // A one-token probe with keep_alive 0 answered: the model works, nothing is stuck. (Only when
     // stuck.)
     void probe_answered(instant now);

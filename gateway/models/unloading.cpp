@@ -44,6 +44,15 @@ void models::unload(const std::string& runner, const char* reason)
     with_.news.changed();
 }
 
+void models::unload_again(const std::string& runner)
+{
+    auto& m = of_name(runner);
+    if (!m.plan || closing_.requested())
+        return;
+    m.plan->again(steady::now());
+    m.news->tell();
+}
+
 void models::unload_asked(const std::string& runner)
 {
     auto now = steady::now();

@@ -116,18 +116,13 @@ record stream_reader::one_piece() const
                : read_record(kept);
 }
 
-usage stream_reader::tokens() const
+stream_reader::account stream_reader::told() const
 {
     if (framing_ != framing::one_piece) {
-        return usage_;
+        return {usage_, ran_};
     }
     const auto r = one_piece();
-    return {r.prompt_tokens.value_or(0), r.completion_tokens.value_or(0)};
-}
-
-std::optional<duration> stream_reader::ran() const
-{
-    return framing_ == framing::one_piece ? one_piece().ran : ran_;
+    return {{r.prompt_tokens.value_or(0), r.completion_tokens.value_or(0)}, r.ran};
 }
 
 void stream_reader::line(std::string_view l)

@@ -47,11 +47,13 @@ public:
     bool at_end() const { return at_end_; }
     // A record has begun and not ended: what is told now must start on a new line.
     bool mid_record() const { return overlong_ || !carry_.empty() || event_open_; }
-    // Valid once complete, or for one_piece after the last piece. Zeros when not told.
-    usage tokens() const;
-    // How long the model worked on it, by Ollama's own account; at the same times as tokens(). Only
-    // the native endpoints tell it.
-    std::optional<duration> ran() const;
+    struct account {
+        usage tokens;  // zeros when not told
+        // How long the model worked on it. Only the native endpoints tell it.
+        std::optional<duration> ran;
+    };
+    // Ollama's own: valid once complete, or for one_piece after the last piece.
+    account told() const;
     std::uint64_t records() const { return records_; }  // lines or events so far
 
 private:

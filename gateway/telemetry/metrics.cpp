@@ -84,6 +84,14 @@ struct metrics::state {
         std::string model;
         prometheus::Counter* counter;
     };
+    // Looked up once: a family's own look-up costs as much as the rest of a short call's telemetry.
+    struct known_tokens {
+        std::string model;
+        prometheus::Counter* prompt;
+        prometheus::Counter* completion;
+    };
+    std::vector<known_tokens> known_models;
+
     std::vector<known_counter> known;
     history past;
 
@@ -109,7 +117,16 @@ struct metrics::state {
                 unloads.Add({{"reason", reason}, {"result", result}});
     }
 
-    // Looked up once: a family's own look-up costs as much as the rest of a short call's telemetry.
+    known_tokens& tokens_of(const std::string& model)
+    {
+        for (auto& k : known_models)
+            if (k.model == model)
+                return k;
+        known_models.push_back({model, &tokens.Add({{"model", model}, {"type", "prompt"}}),
+                                &tokens.Add({{"model", model}, {"type", "completion"}})});
+        return known_models.back();
+    }
+
     prometheus::Counter& requests_of(const call_record& r)
     {
         for (auto& k : known)
@@ -154,12 +171,11 @@ void metrics::ended(const call_record& r)
     s.duration_of.Observe(double(r.total_us) / 1e6);
     if (r.first_byte_us >= 0)
         s.ttfb.Observe(double(r.first_byte_us) / 1e6);
-    if (r.prompt_tokens != 0)
-        s.tokens.Add({{"model", r.model_label}, {"type", "prompt"}})
-            .Increment(double(r.prompt_tokens));
-    if (r.completion_tokens != 0)
-        s.tokens.Add({{"model", r.model_label}, {"type", "completion"}})
-            .Increment(double(r.completion_tokens));
+    if (r.prompt_tokens == 0 && r.completion_tokens == 0)
+        return;
+    auto& counted_for = s.tokens_of(r.model_label);
+    counted_for.prompt->Increment(double(r.prompt_tokens));
+    counted_for.completion->Increment(double(r.completion_tokens));
 }
 
 void metrics::chunk_gap(duration d)

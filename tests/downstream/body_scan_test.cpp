@@ -378,6 +378,20 @@ TEST_CASE("keep_alive is zero when Ollama reads it so")
     CHECK(read_keep_alive("null") == keep_alive::absent);
 }
 
+TEST_CASE("how long a keep_alive keeps a model is read as Ollama reads it")
+{
+    using namespace std::chrono_literals;
+    CHECK(keep_alive_time("300") == 5min);
+    CHECK(keep_alive_time("0.5") == 500ms);
+    CHECK(keep_alive_time("\"5m\"") == 5min);
+    CHECK(keep_alive_time("\"1h2m3.5s\"") == 1h + 2min + 3500ms);
+    CHECK(keep_alive_time("\"0s\"") == 0s);
+    for (const char* for_ever : {"-1", "-0.001", "\"-1m\"", "1e300"})
+        CHECK(keep_alive_time(for_ever) == duration::max());
+    for (const char* refused : {"null", "true", "\"5\"", "\"99999999h\"", "{}"})
+        CHECK(keep_alive_time(refused) == 0s);
+}
+
 namespace {
 
 // A body that nlohmann reads as the scanner must: random values under keys that are spelled well

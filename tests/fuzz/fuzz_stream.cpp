@@ -25,8 +25,8 @@ bool same(const stream_reader& a, const stream_reader& b)
     return a.complete() == b.complete() && a.error_seen() == b.error_seen() &&
            a.error_text() == b.error_text() && a.at_end() == b.at_end() &&
            a.mid_record() == b.mid_record() && a.records() == b.records() &&
-           a.tokens().prompt_tokens == b.tokens().prompt_tokens &&
-           a.tokens().completion_tokens == b.tokens().completion_tokens;
+           a.told().tokens.prompt_tokens == b.told().tokens.prompt_tokens &&
+           a.told().tokens.completion_tokens == b.told().tokens.completion_tokens;
 }
 
 }  // namespace

@@ -135,6 +135,19 @@ def test_a_job_that_fails_says_why(jobs):
     assert [a["outcome"] for a in job["attempts"]] == ["truncated", "ok"] and job["attempt"] == 2
 
 
+def test_a_job_whose_client_wants_no_other_model_has_none(simulate, jobs_on):
+    simulator = simulate(QUICK, SLOW)
+    jobs = jobs_on(simulator, {"models": {"llama3": {"fallbacks": ["slow"]}}})
+    simulator.fault("status", model="llama3", status=500, count=1)
+    answer = jobs.gateway.post(
+        "/api/chat", chat("call-1")["body"], {"Prefer": "respond-async", "X-Gateway-No-Fallback": "1"}
+    )
+    assert answer.status == 202
+    job = jobs.until(answer.json()["id"], "failed")
+    assert [a["model"] for a in job["attempts"]] == ["llama3:latest"]
+    assert not [r for r in simulator.requests() if "x-gateway-no-fallback" in str(r["headers"]).lower()]
+
+
 def test_a_job_waits_for_an_upstream_that_is_away_and_is_not_failed_for_it(simulate, jobs_on):
     simulator = simulate(QUICK)
     jobs = jobs_on(simulator, {"queue": {"hold_upstream": "200ms"}, "reconcile": {"interval": "100ms"}})

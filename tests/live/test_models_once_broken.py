@@ -3,7 +3,7 @@
 import time
 
 from harness import PATIENCE, eventually
-from residents import becomes, quickly, served, simulate  # noqa: F401
+from residents import ask, becomes, quickly, served, simulate, unloads  # noqa: F401
 
 MODEL = "{},load=100ms,prompt=0s,rate=0,tokens=2"
 UNLOAD = {"verify_within": "1s", "retries": 1}
@@ -95,3 +95,72 @@ def test_a_load_that_waits_and_that_nobody_wants_any_more_is_not_begun(serve, si
     time.sleep(0.5)
     assert not [e for e in gateway.log("loading a model") if e["model"] == "b:latest"]
     assert served(gateway, "a").complete
+
+
+def last_record(gateway):
+    return gateway.status()["recent"][0]
+
+
+def test_the_time_of_a_try_that_came_to_nothing_is_not_told_as_waiting(serve, simulate):
+    simulator = simulate(MODEL.format("a"), MODEL.format("b"))
+    config = {"timeouts": {"first_byte": "600ms", "whole": "600ms"}, "models": {"a": {"fallbacks": ["b"]}}}
+    gateway = serve(simulator, quickly(config))
+    gateway.serves = None
+    for name in "ab":
+        served(gateway, name)
+    simulator.fault("silent_head", model="a", count=1)
+    answer = ask(gateway, "a")
+    assert answer.get("X-Gateway-Model") == "b:latest"
+    record = last_record(gateway)
+    assert record["attempts"][0]["ms"] >= 600 and record["queue_ms"] < 300 * PATIENCE, record
+
+
+def test_the_time_of_a_load_that_failed_is_told_as_loading(serve, simulate):
+    simulator = simulate(MODEL.format("a"), MODEL.format("b"))
+    gateway = serve(simulator, quickly({"timeouts": {"load": "600ms"}, "models": {"a": {"fallbacks": ["b"]}}}))
+    gateway.serves = None
+    served(gateway, "b")
+    simulator.fault("load_hang", model="a", count=1)
+    answer = ask(gateway, "a")
+    assert answer.get("X-Gateway-Model") == "b:latest"
+    record = last_record(gateway)
+    assert record["load_ms"] >= 550 and record["queue_ms"] < 300 * PATIENCE, record
+    assert record["attempts"][0]["ms"] >= 550
+
+
+def test_who_ends_with_a_silent_model_is_told_so_and_not_of_a_limit_that_it_has_not_passed(serve, simulate):
+    simulator = simulate("a,embedding,dim=4,load=0s,prompt=0s")
+    gateway = serve(simulator, quickly({"timeouts": {"whole": "1500ms"}}))
+    gateway.serves = None
+    body = {"model": "a", "input": "x"}
+    assert gateway.post("/api/embed", body).complete
+    simulator.fault("silent_head", model="a", count=2)
+    first = gateway.client().request("POST", "/api/embed", body)
+    gateway.until_running(1)
+    time.sleep(0.7)
+    second = gateway.client().request("POST", "/api/embed", body)
+    told = [client.finish() for client in (first, second)]
+    for client in (first, second):
+        client.socket.close()
+    assert [answer.status for answer in told] == [504, 504]
+    assert "(timeouts.whole)" in told[0].json()["error"]
+    assert "timeouts" not in told[1].json()["error"] and "taken out of VRAM" in told[1].json()["error"]
+    becomes(gateway, "a", "absent")
+
+
+def test_a_stuck_model_is_told_to_go_once_more_when_an_operator_asks(serve, simulate):
+    simulator = simulate(MODEL.format("a"))
+    gateway = serve(simulator, quickly({"timeouts": {"first_byte": "300ms", "whole": "300ms"}, "unload": UNLOAD}))
+    gateway.serves = None
+    gateway.expected.append("stuck")
+    served(gateway, "a")
+    simulator.fault("unload_noop", model="a")
+    simulator.fault("silent_head", model="a", count=1)
+    assert ask(gateway, "a").status == 504
+    becomes(gateway, "a", "stuck")
+    simulator.clear_faults()
+    assert gateway.admin("/models/a/unload", "POST").status == 202
+    becomes(gateway, "a", "absent", within=1)  # the probe would be later
+    assert gateway.status()["unloads"][0]["result"] == "healed"
+    assert [one["reason"] for one in unloads(simulator)] == ["request"]
+    served(gateway, "a")

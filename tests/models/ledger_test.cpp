@@ -142,19 +142,37 @@ TEST_CASE("a call with keep_alive 0 leaves a model that is unloading until a lis
     CHECK(l.state("m") == model_state::absent);
 }
 
-TEST_CASE("a model with a client's own keep_alive may go before a listing says when")
+TEST_CASE(
+    "a model with a client's own keep_alive goes after that long, and no listing need say when")
 {
     ledger l;
-    l.load_begins("m", "", t0);
-    l.load_ended("m", true, 1s, t0 + 1s);
-    l.keeps_its_own_time("m");
-    CHECK(l.serves("m", "", true, t0 + 1s));
-    CHECK(l.listed({}, t0 + 2s, t0 + 2s).vanished == 0);
-    l.load_begins("m", "", t0 + 3s);
-    l.load_ended("m", true, 1s, t0 + 4s);
-    l.keeps_its_own_time("m");
-    l.listed({shows("m")}, t0 + 5s, t0 + 5s);  // now it is known
-    CHECK(l.listed({}, t0 + 6s, t0 + 6s).vanished == 1);
+    auto fresh = [&](duration keeps) {
+        l.load_begins("m", "", t0);
+        l.load_ended("m", true, 1s, t0 + 1s);
+        l.keeps_its_own_time("m", keeps, t0 + 1s);
+        CHECK(l.serves("m", "", true, t0 + 1s));
+    };
+    fresh(5s);
+    CHECK(l.listed({}, t0 + 6s, t0 + 6s).vanished == 0);
+    fresh(5min);  // pushed out: a second after a call nothing else takes it away
+    CHECK(l.listed({}, t0 + 2s, t0 + 2s).vanished == 1);
+    fresh(duration::max());
+    CHECK(l.listed({}, t0 + 24h, t0 + 24h).vanished == 1);
+    auto call = [&](duration keeps, instant from, instant to) {
+        l.call_began("m", from);
+        l.keeps_its_own_time("m", keeps, to);
+        l.call_ended("m", false, 30s, to);
+    };
+    fresh(5s);
+    call(5min, t0 + 2s, t0 + 3s);  // its time begins anew
+    CHECK(l.listed({}, t0 + 7s, t0 + 7s).vanished == 1);
+    fresh(5min);
+    call(1ms, t0 + 2s, t0 + 3s);
+    l.listed({shows("m")}, t0 + 2500ms, t0 + 3s);  // asked for before the call ended
+    CHECK(l.listed({}, t0 + 3s, t0 + 3s).vanished == 0);
+    fresh(5s);
+    l.listed({shows("m")}, t0 + 2s, t0 + 2s);  // now it is known
+    CHECK(l.listed({}, t0 + 7s, t0 + 7s).vanished == 1);
 }
 
 TEST_CASE("an unload that somebody took back is over when its time is")

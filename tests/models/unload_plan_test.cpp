@@ -208,6 +208,19 @@ TEST_CASE("however little time there is, the unload is asked once")
     CHECK(plan.requests() == 1);
 }
 
+TEST_CASE("asked once more a stuck model has the whole ladder again, and any other has not")
+{
+    unload_plan plan({5s, 1}, zero);
+    plan.next(zero);
+    plan.again(zero + 1s);
+    CHECK(plan.next(zero + 1s).what == action::list);
+    CHECK(plan.next(zero + 5s).what == action::declare_stuck);
+    plan.again(zero + 60s);
+    CHECK(plan.at() == stage::unloading);
+    CHECK(plan.next(zero + 60s).what == action::send_unload);
+    CHECK(plan.next(zero + 65s) == unload_plan::step{action::declare_stuck, zero + 65s});
+}
+
 TEST_CASE("a stuck model is healed by a listing without it or by a probe, and by nothing else")
 {
     const auto stuck = [] {

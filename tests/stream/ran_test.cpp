@@ -27,7 +27,7 @@ std::optional<duration> read(framing f, endpoint e, std::string_view text,
         r.feed(text.substr(0, cut));
     }
     r.finish();
-    return r.ran();
+    return r.told().ran;
 }
 
 }  // namespace

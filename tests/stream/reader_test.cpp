@@ -32,10 +32,10 @@ verdict verdict_of(const stream_reader& r)
             r.error_text(),
             r.at_end(),
             r.mid_record(),
-            r.tokens().prompt_tokens,
-            r.tokens().completion_tokens,
+            r.told().tokens.prompt_tokens,
+            r.told().tokens.completion_tokens,
             r.records(),
-            r.ran()};
+            r.told().ran};
 }
 
 verdict read(framing f, endpoint e, std::string_view text)
@@ -178,7 +178,7 @@ TEST_CASE("a last native record without a newline counts once the body has ended
     r.finish();
     CHECK(r.complete());
     CHECK(r.at_end());
-    CHECK(r.tokens().completion_tokens == 22);
+    CHECK(r.told().tokens.completion_tokens == 22);
 
     stream_reader cut(framing::ndjson, endpoint::chat);
     cut.feed(native_chunk + last.substr(0, last.size() - 1));
@@ -223,8 +223,8 @@ TEST_CASE("a final record with megabytes of context is read across pieces")
     }
     CHECK(r.complete());
     CHECK(r.at_end());
-    CHECK(r.tokens().prompt_tokens == 7);
-    CHECK(r.tokens().completion_tokens == 8);
+    CHECK(r.told().tokens.prompt_tokens == 7);
+    CHECK(r.told().tokens.completion_tokens == 8);
 }
 
 TEST_CASE("a line longer than can be kept is passed over, and the next one is read")
@@ -394,8 +394,8 @@ TEST_CASE("a one-piece answer tells its tokens however long it is")
                     r.feed(std::string_view(body).substr(at, cut));
                 }
                 r.finish();
-                CHECK(r.tokens().prompt_tokens == 11);
-                CHECK(r.tokens().completion_tokens == 22);
+                CHECK(r.told().tokens.prompt_tokens == 11);
+                CHECK(r.told().tokens.completion_tokens == 22);
                 CHECK_FALSE(r.complete());
             }
         }
