@@ -1,6 +1,5 @@
 #include "exchange/exchange.hpp"
 
-#include "base/log.hpp"
 #include "call/model_name.hpp"
 #include "downstream/keep_alive_value.hpp"
 #include "exchange/live_call.hpp"
@@ -446,62 +445,6 @@ int exchange::retry_after(std::optional<duration> turn)
         return 30;
     auto whole = std::chrono::ceil<std::chrono::seconds>(*turn).count();
     return static_cast<int>(std::clamp<std::int64_t>(whole, 1, 60));
-}
-
-// --- the end ---
-
-// The verdict: told to the client unless it has had its answer, and kept in the record.
-void exchange::finish(live_call& live, const ending& e)
-{
-    if (e.how == outcome::refused && !live.attempt_open() && live.tells_attempts()) {
-        // What was never sent is told with its reason too (SPEC §7).
-        live.tries(fleet_.first().name, live.what().model);
-        live.tried(outcome::not_tried, 0, e.why.message);
-    }
-    bool an_attempt = live.attempt_open() && e.how != outcome::refused;
-    if (an_attempt)
-        live.tried(e.how, e.status, e.how == outcome::ok ? std::string() : e.why.message);
-    if (e.how == outcome::client_gone)
-        live.to().cut();
-    live.ends(e.how);
-    if (e.withheld) {
-        counted_.upstream_error(live.attempts_made().back().upstream, word(e.how));
-        if (!live.to().at().head_committed)
-            live.refused(e.status);
-        live.to().fail_with(e.status, e.body, live.attempts_made(), live.times());
-        return;
-    }
-    if (e.how == outcome::ok || e.how == outcome::client_gone || e.how == outcome::upstream_status)
-        return;
-    if (an_attempt && e.how != outcome::cancelled)
-        counted_.upstream_error(live.attempts_made().back().upstream, word(e.how));
-    if (!live.to().at().head_committed)
-        live.refused(http_status(e.why.code, live.what().words));
-    live.to().fail(e.why, live.attempts_made(), live.times());
-}
-
-void exchange::refuse_new()
-{
-    draining_ = true;
-    for (auto& v : book_.live(steady::now()))
-        if (auto* c = book_.find(v.id))
-            c->leave_queue();
-}
-
-void exchange::end_all(stop_reason why)
-{
-    for (auto& v : book_.live(steady::now()))
-        if (auto* c = book_.find(v.id))
-            c->ending().request(why, steady::now());
-}
-
-bool exchange::cancel(std::string_view id)
-{
-    auto* c = book_.find(id);
-    if (c == nullptr)
-        return false;
-    c->ending().request(stop_reason::cancelled, steady::now());
-    return true;
 }
 
 }  // namespace gateway
