@@ -4,6 +4,7 @@
 #include "call/model_name.hpp"
 #include "downstream/permission.hpp"
 #include "downstream/request_id.hpp"
+#include "proxy-config/fixed_while_running.hpp"
 #include "service_manager.hpp"
 
 #include <unistd.h>
@@ -39,32 +40,6 @@ std::shared_ptr<const session_rules> rules_of(std::shared_ptr<const config> sett
     rules->keys = key_ring(settings->auth.keys);
     rules->settings = std::move(settings);
     return rules;
-}
-
-// What was asked for and cannot change while running: told, and kept as it was.
-std::vector<std::string> keep_fixed(const config& now, config& next)
-{
-    std::vector<std::string> notes;
-    auto keep = [&](auto& wanted, const auto& is, const char* place) {
-        if (wanted == is)
-            return;
-        wanted = is;
-        notes.push_back(std::string(place) + " changes with the next start");
-    };
-    keep(next.listen, now.listen, "listen");
-    keep(next.admin_listen, now.admin_listen, "admin.listen");
-    keep(next.jobs.database, now.jobs.database, "jobs.database");
-    if (next.upstreams.size() != now.upstreams.size()) {
-        next.upstreams = now.upstreams;
-        notes.emplace_back("upstreams: one more or less changes with the next start");
-        return notes;
-    }
-    for (std::size_t n = 0; n < now.upstreams.size(); ++n) {
-        auto place = "upstreams[" + std::to_string(n) + "]";
-        keep(next.upstreams[n].name, now.upstreams[n].name, (place + ".name").c_str());
-        keep(next.upstreams[n].url, now.upstreams[n].url, (place + ".url").c_str());
-    }
-    return notes;
 }
 
 std::vector<message_text> messages_of(const config& c)

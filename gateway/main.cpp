@@ -1,6 +1,7 @@
 // Arguments, configuration, build, run, exit code.
 #include "advice/advice.hpp"
 #include "advice/graphics.hpp"
+#include "advice/store_place.hpp"
 #include "base/log.hpp"
 #include "gateway.hpp"
 #include "job_actions.hpp"
@@ -259,6 +260,10 @@ int check(const arguments& a)
     std::cout << to_json(parsed.value) << "\n" << std::flush;
     for (const auto& a : advice(parsed.value, graphics_cards()))
         std::cerr << "advice: " << a << "\n";
+    if (const auto& store = parsed.value.jobs.database)
+        if (auto trouble = trouble_with_store_at(*store); !trouble.empty())
+            std::cerr << "advice: jobs.database " << *store << ": " << trouble
+                      << "; every job would be refused (503)\n";
     return clean;
 }
 

@@ -56,6 +56,7 @@ result<call, fault> call_of(const job& j, job_request what, std::shared_ptr<cons
     auto how = classify(head.method, head.path);
     identity who;
     who.client = j.client;
+    who.key = j.owner.value_or("");
     auto c = begin_call(head, how, who, std::move(settings), j.id, via);
     c.background = !j.interactive;
     auto whole = add_body(c, head, how, who, std::move(what.body), std::move(share));

@@ -73,6 +73,8 @@ awaitable<void> queue_pages::answer(const page_request& r, responder& to)
                  retry::no, 0});
     } else if (path == "/gateway/queue") {
         to.json(200, queue());
+    } else if (!may_see(id, r.who)) {
+        to.fail(no_such("no call of this id, or it ended more than an hour ago"));
     } else if (verb == "events" && r.head.method == "GET") {
         co_await events(id, to);
     } else if (verb == "cancel") {
@@ -83,6 +85,13 @@ awaitable<void> queue_pages::answer(const page_request& r, responder& to)
     } else {
         call(id, to);
     }
+}
+
+// A call that came with a key is for who shows that key, or one of scope admin.
+bool queue_pages::may_see(const std::string& id, const identity& who) const
+{
+    auto v = calls_.book().view(id, steady::now());
+    return v && (v->owner.empty() || v->owner == who.key || who.may.has(scope::admin));
 }
 
 std::string queue_pages::queue() const

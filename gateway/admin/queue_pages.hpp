@@ -32,6 +32,7 @@ public:
 
 private:
     std::string queue() const;
+    bool may_see(const std::string& id, const identity& who) const;
     void call(const std::string& id, responder& to) const;
     awaitable<void> events(const std::string& id, responder& to) const;
 

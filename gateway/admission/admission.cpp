@@ -111,6 +111,7 @@ void permit::move(lane_key to)
         stand_in_front();
     lane_ = to;
     news_.reset();
+    given_up_ = false;
     at_.order_.move(arrival_.id, std::move(to));
     at_.changed();
     at_.wake();

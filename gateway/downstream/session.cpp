@@ -95,7 +95,11 @@ private:
             if (host_.closing)  // a head that is half there holds nobody up
                 deadline = std::min(deadline, host_.closing_since + 1s);
             if (steady::now() >= deadline) {
-                if (begun)
+                if (begun && host_.closing)
+                    refuse({fault_code::draining, "the gateway is stopping", whose::ours,
+                            retry::elsewhere, 5},
+                           dialect::native);
+                else if (begun)
                     refuse({fault_code::bad_request,
                             "the head came too slowly (limits.header_timeout)", whose::client,
                             retry::no, 0},

@@ -32,7 +32,6 @@ public:
     const std::string& model() const { return models_[at_]; }
     bool substituted() const { return at_ != 0; }
     bool more_models() const { return at_ + 1 < models_.size(); }
-    const std::string& next_name() const { return models_[at_ + 1]; }
 
     enum class next : std::uint8_t {
         again,      // the same model, wherever it goes: nothing of the call was done

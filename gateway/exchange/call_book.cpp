@@ -68,6 +68,7 @@ std::optional<call_view> call_book::view(std::string_view id, instant now) const
     call_view v;
     v.id = r.id;
     v.client = r.client;
+    v.owner = r.owner;
     v.where = r.where;
     v.model = r.model;
     v.now = r.ended_in;

@@ -21,6 +21,7 @@ class live_call;
 struct call_view {
     std::string id;
     std::string client;
+    std::string owner;  // the name of the key it came with: nobody else's business; empty: none
     endpoint where = endpoint::other;
     std::string model;
     std::string upstream;

@@ -30,6 +30,15 @@ exchange::ending exchange::refusal(fault_code code, std::string why, int retry_a
     return e;
 }
 
+exchange::ending exchange::no_way_to(const std::string& model, place_set barred) const
+{
+    return refusal(
+        fault_code::no_upstream,
+        (fleet_.any_up() ? "no upstream that has " + model + " is up: " : "no upstream is up: ") +
+            fleet_.why_down(barred),
+        10);
+}
+
 awaitable<void> exchange::serve(call& c, sink& to)
 {
     live_call live({io_, book_, counted_, messages_}, c, to);
@@ -72,6 +81,12 @@ awaitable<void> exchange::serve(call& c, sink& to)
             co_return;
     }
     auto which = route(facts);
+    bool of_a_model = c.what != kind::management && !c.model.empty() && !facts.cloud;
+    if (which == way::straight && of_a_model && fleet_.out_of_reach(c.model)) {
+        // Another upstream would say that there is no such model.
+        finish(live, no_way_to(c.model, 0));
+        co_return;
+    }
     if (which == way::straight) {
         co_await straight(live, straight_to(c));
     } else {
@@ -190,6 +205,11 @@ awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, e
             no->status = 404;
             no->body = "{\"error\":\"model '" + t.as + "' not found\"}";
             no->why.message = "model '" + t.as + "' not found";
+        } else if (tries.more_models() && fleet_.any_up() && !fleet_.reachable(t.lane)) {
+            no.emplace();
+            no->how = outcome::connect_failed;
+            no->place = fleet_.first_of(t.lane).place;
+            no->why = no_way_to(t.as, t.lane.barred).why;
         } else if (tries.more_models() && fleet_.too_big(t.lane, t.model)) {
             no.emplace();
             no->how = outcome::does_not_fit;
@@ -199,28 +219,33 @@ awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, e
         }
         if (!no) {
             live.turns_to(t.model);
+            count_fallback(live, t.model);
             co_return true;
         }
         live.tries(fleet_.at(no->place).name, t.model);
         last = told(*no);
         if (!tries.more_models())
             co_return false;
-        // What no upstream has was not sent (SPEC §7).
-        bool sent_nowhere = found.listed == catalogue::listed::no;
+        // What no upstream has, or none that is up, was not sent (SPEC §7).
+        bool sent_nowhere =
+            found.listed == catalogue::listed::no || last.how == outcome::connect_failed;
         live.tried(sent_nowhere ? outcome::not_tried : last.how, sent_nowhere ? 0 : last.status,
-                   last.why.message);
-        fell_back(t.model, tries, last.how);
+                   words_of(last));
+        live.falls_from(t.model, last.how);
     }
 }
 
-// Names that no upstream lists are anybody's: they are counted together.
-void exchange::fell_back(const std::string& from, const attempts& tries, outcome why)
+// From the model that it fell from to the one that it goes on with, whatever was passed over in
+// between. Names that no upstream lists are anybody's: they are counted together.
+void exchange::count_fallback(live_call& live, const std::string& to)
 {
+    auto fall = live.take_fall();
+    if (!fall)
+        return;
     auto label = [this](const std::string& name) {
-        auto canonical = canonical_model(name);
-        return fleet_.lists(canonical) ? canonical : std::string("other");
+        return fleet_.lists(name) ? name : std::string("other");
     };
-    counted_.fell_back(label(from), label(tries.next_name()), word(why));
+    counted_.fell_back(label(canonical_model(fall->from)), label(to), word(fall->why));
 }
 
 // Bad news for a call that waits is how a try of it ended.
@@ -275,10 +300,10 @@ awaitable<void> exchange::queued(live_call& live, way which, std::optional<fleet
     permit p(at, std::move(v));
     if (!admitted(live, p))
         co_return;
-    live.holds([this] { return !fleet_.any_up(); }, live.settings().queue.hold_upstream);
+    live.holds([this, &live, &t, &tries] { return held_for(live, t.lane, tries); });
     for (;;) {
         std::optional<bad_news> news;
-        bool go = co_await wait_for_turn(live, p, at, t, news);
+        bool go = co_await wait_for_turn(live, p, at, t, tries, news);
         if (!go)
             co_return;
         ending e;
@@ -325,7 +350,7 @@ bool exchange::admitted(live_call& live, permit& p)
 
 // A permit and a model that is ready; or, with `news`, none. False when the call has ended.
 awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& at, const target& t,
-                                        std::optional<bad_news>& news)
+                                        const attempts& tries, std::optional<bad_news>& news)
 {
     const auto& q = live.settings().queue;
     if (!p.granted()) {
@@ -342,14 +367,36 @@ awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& a
         if (news)
             co_return true;
     }
+    bool nowhere = live.held_too_long() && !draining_;
+    if (nowhere && goes_past(tries)) {
+        news.emplace();
+        news->place = fleet_.first_of(t.lane).place;
+        news->how = outcome::connect_failed;
+        news->why = no_way_to(t.as, t.lane.barred).why;
+        co_return true;
+    }
     auto e = draining_ ? refusal(fault_code::draining, "the gateway is stopping", 5)
-             : live.held_too_long()
-                 ? refusal(fault_code::no_upstream, "no upstream is up: " + fleet_.why_down(), 10)
-                 : refusal(fault_code::queue_timeout, "it has waited for queue.max_wait",
-                           retry_after(p.eta(steady::now())));
+             : nowhere ? no_way_to(t.as, t.lane.barred)
+                       : refusal(fault_code::queue_timeout, "it has waited for queue.max_wait",
+                                 retry_after(p.eta(steady::now())));
     counted_.rejected(word(e.why.code));
-    finish(live, e);
+    finish(live, e, &fleet_.first_of(t.lane));
     co_return false;
+}
+
+// Is a model left to try where an upstream is up? Then nobody waits for one that is down.
+bool exchange::goes_past(const attempts& tries) const
+{
+    return tries.more_models() && fleet_.any_up();
+}
+
+// How long a call is held because no upstream that it may go to is up; nothing while one is.
+std::optional<duration> exchange::held_for(live_call& live, const lane_key& lane,
+                                           const attempts& tries) const
+{
+    if (fleet_.reachable(lane))
+        return std::nullopt;
+    return goes_past(tries) ? duration{} : duration(live.settings().queue.hold_upstream);
 }
 
 // One try with the permit it has. The permit is still held when it returns.
@@ -384,12 +431,14 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
     auto& where = fleet_.at(at);
     auto left = others(t, at);
     if (e.how == outcome::connect_failed) {
-        where.health.refused(e.why.message);
+        if (where.health.up())
+            where.health.refused(e.why.message);
         // Nothing of it was done: back to the head of the queue, until an upstream is up again.
-        bool held = e.unsent && left == 0 && live.may_still_be_held() && !draining_;
+        bool held =
+            e.unsent && left == 0 && !goes_past(tries) && live.may_still_be_held() && !draining_;
         if (held && !live.ending().requested()) {
             live.tried(e.how, 0, e.why.message);
-            live.holds([this] { return !fleet_.any_up(); }, live.settings().queue.hold_upstream);
+            live.holds([this, &live, &t, &tries] { return held_for(live, t.lane, tries); });
             p.put_back();
             co_return true;
         }
@@ -408,7 +457,7 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
         finish(live, e);
         co_return false;
     }
-    live.tried(e.how, e.status, e.why.message);
+    live.tried(e.how, e.status, words_of(e));
     counted_.upstream_error(where.name, end.busy ? "busy" : word(e.how));
     if (next == attempts::next::again) {
         fleet_.busy(at);
@@ -418,7 +467,7 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
     if (next == attempts::next::elsewhere) {
         t.lane.barred |= place_set(1) << at;
     } else {
-        fell_back(t.model, tries, e.how);
+        live.falls_from(t.model, e.how);
         tries.next_model();
         // Meanwhile it stands for nothing that could be loaded.
         auto parked = t.lane;

@@ -80,26 +80,33 @@ private:
     awaitable<bool> prepare(live_call& live, attempts& tries, target& t, ending& last,
                             std::optional<fleet::found> known);
     awaitable<bool> wait_for_turn(live_call& live, permit& p, admission& at, const target& t,
-                                  std::optional<bad_news>& news);
+                                  const attempts& tries, std::optional<bad_news>& news);
     awaitable<ending> try_at(live_call& live, permit& p, const attempts& tries, const target& t);
     awaitable<bool> goes_on(live_call& live, permit& p, attempts& tries, target& t, ending& e,
                             place_id at);
     bool admitted(live_call& live, permit& p);
-    void fell_back(const std::string& from, const attempts& tries, outcome why);
+    bool goes_past(const attempts& tries) const;
+    std::optional<duration> held_for(live_call& live, const lane_key& lane,
+                                     const attempts& tries) const;
+    void count_fallback(live_call& live, const std::string& to);
     bool ended(live_call& live);
 
     // Of several upstreams as of one: of_all.cpp
     awaitable<bool> answered_for_all(live_call& live);
     awaitable<void> learn_model(live_call& live);
 
-    void finish(live_call& live, const ending& e);
+    // `at`: where one that was never sent would have gone; none: the first upstream.
+    void finish(live_call& live, const ending& e, const site* at = nullptr);
     site& straight_to(const call& c) const;
     std::vector<std::string> fallbacks_of(const call& c) const;
     models::wish wish_of(const call& c, const target& t) const;
     unsigned largest_pool() const;
     place_set others(const target& t, place_id tried) const;
     ending refusal(fault_code code, std::string why, int retry_after) const;
+    // No upstream that has the model is up, of those that are not barred.
+    ending no_way_to(const std::string& model, place_set barred) const;
     static ending told(const bad_news& news);
+    static std::string words_of(const ending& e);
     static int retry_after(std::optional<duration> turn);
 
     // One try: try_once.cpp

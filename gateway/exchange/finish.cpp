@@ -1,20 +1,32 @@
 // How calls end: the verdict told and kept, and all of them when the gateway stops.
+#include "base/text.hpp"
 #include "exchange/exchange.hpp"
 #include "exchange/live_call.hpp"
+#include "jobs/upstream_words.hpp"
 
 namespace gateway {
 
+// What is told of an attempt: an upstream's own words when it had some.
+std::string exchange::words_of(const ending& e)
+{
+    constexpr std::size_t longest = 1000;
+    if (!e.withheld)
+        return e.why.message;
+    auto words = upstream_words(e.body, e.status);
+    return words.size() <= longest ? words : to_valid_utf8(words.substr(0, longest));
+}
+
 // The verdict: told to the client unless it has had its answer, and kept in the record.
-void exchange::finish(live_call& live, const ending& e)
+void exchange::finish(live_call& live, const ending& e, const site* at)
 {
     if (e.how == outcome::refused && !live.attempt_open() && live.tells_attempts()) {
         // What was never sent is told with its reason too (SPEC §7).
-        live.tries(fleet_.first().name, live.what().model);
+        live.tries((at != nullptr ? *at : fleet_.first()).name, live.model());
         live.tried(outcome::not_tried, 0, e.why.message);
     }
     bool an_attempt = live.attempt_open() && e.how != outcome::refused;
     if (an_attempt)
-        live.tried(e.how, e.status, e.how == outcome::ok ? std::string() : e.why.message);
+        live.tried(e.how, e.status, e.how == outcome::ok ? std::string() : words_of(e));
     if (e.how == outcome::client_gone)
         live.to().cut();
     live.ends(e.how);

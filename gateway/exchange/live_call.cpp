@@ -106,10 +106,9 @@ void live_call::queues(permit& p, const admission& at, instant until, std::funct
     beat();
 }
 
-void live_call::holds(std::function<bool()> nobody_up, duration hold)
+void live_call::holds(std::function<std::optional<duration>()> hold)
 {
-    nobody_up_ = std::move(nobody_up);
-    hold_ = hold;
+    hold_ = std::move(hold);
 }
 
 void live_call::starts(duration load)
@@ -121,7 +120,7 @@ void live_call::starts(duration load)
     waits_since_ = instant::max();
     load_ += load;
     gives_up_ = instant::max();
-    nobody_up_ = nullptr;
+    hold_ = nullptr;
     if (!started_)
         started_ = now;
     phase_ = phase::starting;
@@ -241,12 +240,13 @@ void live_call::beat()
     if (permit_ != nullptr) {
         if (permit_->granted())
             return;  // it waits no more: starts() comes next
-        if (nobody_up_) {
-            if (!nobody_up_())
+        if (hold_) {
+            auto most = hold_();
+            if (!most)
                 down_since_.reset();
             else if (!down_since_)
                 down_since_ = now;
-            held_too_long_ = down_since_ && now - *down_since_ >= hold_;
+            held_too_long_ = most && now - *down_since_ >= *most;
         }
         if (now >= gives_up_ || held_too_long_) {
             permit_->give_up();
@@ -274,8 +274,10 @@ void live_call::beat()
 void live_call::set_clock(instant now)
 {
     auto next = std::min(courtesy_.next_due(), gives_up_);
-    if (permit_ != nullptr && nobody_up_)
-        next = std::min(next, now + std::min<duration>(std::chrono::seconds(1), hold_));
+    if (permit_ != nullptr && hold_)
+        next = std::min(next, now + std::clamp<duration>(settings().queue.hold_upstream,
+                                                         std::chrono::milliseconds(50),
+                                                         std::chrono::seconds(1)));
     if (work_ != nullptr) {
         if (present_ != nullptr)
             next = std::min(next, present_->look_again(now));
@@ -325,6 +327,7 @@ call_view live_call::view(instant now) const
     call_view v;
     v.id = call_.id;
     v.client = call_.client;
+    v.owner = call_.key;
     v.where = call_.where;
     v.model = canonical_model(model_);
     if (!attempts_.empty())
@@ -350,6 +353,7 @@ call_record live_call::record(instant now) const
     call_record r;
     r.id = call_.id;
     r.client = call_.client;
+    r.owner = call_.key;
     r.where = call_.where;
     r.what = call_.what;
     r.model = call_.model;

@@ -14,6 +14,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gateway {
@@ -42,8 +43,9 @@ public:
     // It stands in the queue: its client is told, and it gives up at `until` (max_wait). `loading`:
     // whether its model is being loaded.
     void queues(permit& p, const admission& at, instant until, std::function<bool()> loading);
-    // With no upstream up it is held no longer than `hold`; asked each time the clock looks.
-    void holds(std::function<bool()> nobody_up, duration hold);
+    // With no upstream up it is held only so long; asked each time the clock looks. Nothing: one
+    // is.
+    void holds(std::function<std::optional<duration>()> hold);
     bool held_too_long() const { return held_too_long_; }
     // An upstream refused it: may it wait for one to come up? For hold_upstream since the first
     // time.
@@ -58,6 +60,17 @@ public:
     void starts(duration load);
     // It has waited for a load that failed after so long.
     void load_failed(duration took);
+    // Another model's turn comes because of how it ended with this one.
+    struct fall {
+        std::string from;
+        outcome why;
+    };
+    void falls_from(const std::string& model, outcome why)
+    {
+        if (!fall_)
+            fall_.emplace(fall{model, why});
+    }
+    std::optional<fall> take_fall() { return std::exchange(fall_, std::nullopt); }
     // It is about this model from now on (a fallback's turn).
     void turns_to(const std::string& model);
     void sent();                                    // its bytes are on the upstream's wire
@@ -127,9 +140,8 @@ private:
     instant gives_up_ = instant::max();
     std::function<bool()> loading_;
     mutable instant loaded_lately_{};
-    std::function<bool()> nobody_up_;
+    std::function<std::optional<duration>()> hold_;
     std::optional<instant> first_refusal_;
-    duration hold_{};
     std::optional<instant> down_since_;
     bool held_too_long_ = false;
 
@@ -140,6 +152,7 @@ private:
     duration load_{};
     std::optional<instant> started_;
     bool lost_its_model_ = false;
+    std::optional<fall> fall_;
     std::optional<instant> first_byte_;
     instant last_piece_{};
     models::presence* present_ = nullptr;

@@ -106,11 +106,25 @@ bool fleet::any_up() const
     return std::any_of(sites_.begin(), sites_.end(), [](auto* s) { return s->health.up(); });
 }
 
-std::string fleet::why_down() const
+bool fleet::reachable(const lane_key& lane) const
+{
+    return std::any_of(sites_.begin(), sites_.end(),
+                       [&](auto* s) { return s->health.up() && !in(lane.barred, s->place); });
+}
+
+site& fleet::first_of(const lane_key& lane) const
+{
+    for (auto* s : sites_)
+        if (!in(lane.barred, s->place))
+            return *s;
+    return *sites_.front();
+}
+
+std::string fleet::why_down(place_set barred) const
 {
     std::string all;
     for (const auto* s : sites_) {
-        if (s->health.up())
+        if (s->health.up() || in(barred, s->place))
             continue;
         if (!all.empty())
             all += "; ";
@@ -187,6 +201,15 @@ bool fleet::lists(const std::string& model) const
 {
     return std::any_of(sites_.begin(), sites_.end(),
                        [&](auto* s) { return s->names.lists(model); });
+}
+
+bool fleet::out_of_reach(const std::string& model) const
+{
+    auto has = [&](bool up) {
+        return std::any_of(sites_.begin(), sites_.end(),
+                           [&](auto* s) { return s->health.up() == up && s->names.lists(model); });
+    };
+    return any_up() && has(false) && !has(true);
 }
 
 void fleet::forget_tags()

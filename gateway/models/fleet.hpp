@@ -48,8 +48,12 @@ public:
     // The first that is up, else the first.
     site& first() const;
     bool any_up() const;
-    // Why none is, in words.
-    std::string why_down() const;
+    // Is one up that a call of this lane may go to?
+    bool reachable(const lane_key& lane) const;
+    // Why none of these is, in words.
+    std::string why_down(place_set barred = 0) const;
+    // The first place that a call of this lane may go to; else the first.
+    site& first_of(const lane_key& lane) const;
     site* named(std::string_view name) const;
 
     // --- the catalogue of all ---
@@ -64,6 +68,8 @@ public:
     // facts those that do.
     awaitable<found> find(std::string model);
     bool lists(const std::string& model) const;
+    // Only upstreams that are down list it.
+    bool out_of_reach(const std::string& model) const;
     // Models may have come or gone.
     void forget_tags();
     // The load-time options a call wishes for, as its lane has them.

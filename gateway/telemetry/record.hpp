@@ -15,6 +15,7 @@ namespace gateway {
 struct call_record {
     std::string id;
     std::string client;
+    std::string owner;  // the name of the key it came with; empty: none
     endpoint where = endpoint::other;
     kind what = kind::information;
     std::string model;        // as the client named it, canonical; empty when it named none

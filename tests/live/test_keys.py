@@ -372,3 +372,24 @@ def test_neither_keys_nor_prompts_turn_up_anywhere(serve, simulate, scripted):
     assert len(went_up) > 10 and all(canary in text for text in (went_up[0], "".join(went_up[1:])))
     for secret in (good.secret, bad.secret, good.id):
         assert not [text for text in went_up if secret in text]
+
+
+def test_a_call_is_for_the_key_it_came_with(serve, simulate):
+    alice, bob, chief = Key("alice"), Key("bob"), Key("chief", "inference,admin")
+    simulator = simulate("slow,load=0s,prompt=1h")
+    gateway = serve(simulator, keys=[key.line for key in (alice, bob, chief)], key=alice.text)
+    gateway.serves = None
+    with gateway.client() as client:
+        call_id = "01234567-89ab-4def-8123-456789abcdef"
+        client.request("POST", *call_of("chat", "slow"), {**alice.bearer(), "X-Request-Id": call_id})
+        gateway.until_running(1)
+        path = f"/gateway/calls/{call_id}"
+        for key, status in ((bob, 404), (alice, 200), (chief, 200)):
+            assert gateway.get(path, key.bearer()).status == status
+        assert gateway.get(f"{path}/events", bob.bearer()).status == 404
+        assert gateway.post(f"{path}/cancel", "", bob.bearer()).status == 404
+        assert gateway.get(path, alice.bearer()).json()["outcome"] is None
+        assert gateway.post(f"{path}/cancel", "", alice.bearer()).status == 200
+        client.finish()
+    assert gateway.get(path, bob.bearer()).status == 404
+    assert gateway.get(path, alice.bearer()).json()["outcome"] == "cancelled"

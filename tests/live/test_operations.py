@@ -302,6 +302,7 @@ def test_when_the_grace_is_over_streams_end_in_an_error(serve, simulate):
     assert gateway.wait(5) == 0
     assert 0.4 <= time.monotonic() - began <= 0.5 + 3 * PATIENCE
     assert eventually(lambda: simulator.stats()["in_flight"] == 0)
+    assert b"the gateway is stopping" in silent[0].socket.recv(4096)
     for client in silent:
         client.socket.close()
 
@@ -366,6 +367,13 @@ def test_bad_usage_is_exit_code_two(tmp_path):
     assert run("--version")[0] == 0 and run("--help")[0] == 0
     code, out, _ = run("check", environment={"OLLAMA_GATEWAY_QUEUE_MAX_WAITING": "7"})
     assert code == 0 and json.loads(out)["queue"]["max_waiting"] == 7
+
+
+def test_check_says_where_no_job_store_can_be(tmp_path):
+    for database, words in {tmp_path / "no" / "x.db": "there is no directory", tmp_path: "it is a directory"}.items():
+        code, _, said = run("check", environment={"OLLAMA_GATEWAY_JOBS_DATABASE": str(database)})
+        assert code == 0 and f"jobs.database {database}: {words}" in said, said
+    assert "jobs.database" not in run("check", environment={"OLLAMA_GATEWAY_JOBS_DATABASE": str(tmp_path / "x.db")})[2]
 
 
 def test_a_port_that_is_taken_is_exit_code_one(pair):

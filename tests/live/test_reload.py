@@ -89,3 +89,15 @@ def test_two_hundred_reloads_under_load_fail_no_call(one_slot):
             done += len(clients)
     assert reloads == 200 and done == 100
     assert simulator.stats()["aborts"]["count"] == 0
+
+
+def test_an_upstream_s_limits_are_those_under_its_name_wherever_it_stands(simulate, serve):
+    gateway = serve({"one": simulate(QUICK), "two": simulate(QUICK)})
+    one, two = gateway.config["upstreams"]
+    rewrite(gateway, upstreams=[{**two, "max_concurrent": 8}, {**one, "max_concurrent": 1}])
+    assert reload(gateway) == (200, {"reloaded": True, "notes": []})
+    assert {u["name"]: u["permits"] for u in gateway.status()["upstreams"]} == {"one": 1, "two": 8}
+    rewrite(gateway, upstreams=[{**two, "name": "three", "max_concurrent": 5}, {**one, "max_concurrent": 2}])
+    notes = ["the upstream two goes with the next start", "the upstream three comes with the next start"]
+    assert reload(gateway) == (200, {"reloaded": True, "notes": notes})
+    assert {u["name"]: u["permits"] for u in gateway.status()["upstreams"]} == {"one": 2, "two": 8}
