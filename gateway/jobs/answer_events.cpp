@@ -36,7 +36,6 @@ std::string to_text(const event_id& id)
 
 std::optional<event_id> event_id_of(std::string_view text)
 {
-    event_id id;
     auto parts = split(text, '.');
     if (parts.size() < 2 || parts.size() > 3 || (parts.size() == 3 && parts[2] != "end"))
         return std::nullopt;
