@@ -116,7 +116,15 @@ std::vector<action> decide(const std::vector<site_view>& sites, const std::vecto
     std::vector<action> todo;
     place_set taken = 0;  // something is decided there already
     std::map<std::string, place_set> loads;
-    for (const auto& c : lanes) {
+    // Who was passed over to the bound goes first: else the room that was made for it would be
+    // taken by the very model that made way, when that stands before it in the order.
+    std::vector<const candidate*> turns;
+    for (bool impatient : {true, false})
+        for (const auto& c : lanes)
+            if (c.impatient == impatient)
+                turns.push_back(&c);
+    for (const auto* turn : turns) {
+        const auto& c = *turn;
         if (c.waiting == 0 || c.coming != 0)
             continue;
         bool served = c.served != 0;
