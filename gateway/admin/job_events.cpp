@@ -73,8 +73,8 @@ std::string job_pages::status_event(const job& j, std::uint64_t before,
     std::vector<message_text> texts;
     for (const auto& [language, text] : room_->settings()->queue.message)
         texts.push_back({language, text});
-    if (s.position != 0)
-        s.message = queue_message(texts, languages, s.position, s.waited_ms / 1000);
+    if (s.position.value_or(0) != 0)
+        s.message = queue_message(texts, languages, *s.position, s.waited_ms / 1000);
     return "event: queue_status\ndata: " + payload(s) + "\n\n";
 }
 

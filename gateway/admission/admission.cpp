@@ -61,7 +61,7 @@ std::optional<bad_news> permit::take_news()
 
 std::size_t permit::position() const
 {
-    return granted_ || arrival_.id == 0 ? 0 : at_.order_.position(arrival_.id);
+    return granted_ || arrival_.id == 0 ? 0 : at_.order_.position(arrival_.id, steady::now());
 }
 
 std::optional<duration> permit::eta(instant now) const

@@ -52,6 +52,7 @@ public:
     // Bad news that came since it was last asked.
     std::optional<bad_news> take_news();
 
+    // 0: it does not wait, or takes nobody's turn.
     std::size_t position() const;
     std::optional<duration> eta(instant now) const;
 

@@ -30,9 +30,9 @@ struct client_lines {
     line& line_of(flow f) { return lines[static_cast<std::size_t>(f)]; }
     const line& line_of(flow f) const { return lines[static_cast<std::size_t>(f)]; }
     bool away() const { return here == 0; }
-    const guest* first() const
+    guest* first() const
     {
-        const guest* first = nullptr;
+        guest* first = nullptr;
         for (const auto& l : lines) {
             if (l.first && (!first || l.first->where < first->where))
                 first = l.first;

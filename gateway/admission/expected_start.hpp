@@ -3,6 +3,7 @@
 #pragma once
 
 #include "admission/estimate.hpp"
+#include "admission/foresight.hpp"
 #include "admission/guest.hpp"
 #include "admission/model_lanes.hpp"
 #include "admission/places.hpp"
@@ -16,36 +17,37 @@
 
 namespace gateway::queueing {
 
-using guests = std::map<std::uint64_t, guest>;  // by ticket
-
-// Until `g` starts at one of these places. None when a model that runs there or comes before it has
-// no average yet, or when they have no permits.
-inline std::optional<duration> until_start(const guest& g, place_set where, const places& all,
-                                           const model_lanes& lanes, const guests& running,
-                                           instant now)
+// What goes before `g` when all go in the order they stand in.
+inline ahead ahead_as_they_stand(const guest& g, const places& all, const model_lanes& lanes)
 {
-    const auto capacity = all.capacity_of(where);
-    if (capacity == 0)
-        return std::nullopt;
-    const auto& own = *g.lane->model;
-    double permits_ahead = 0;
-    double work = 0;  // permits times clock ticks
-    std::size_t own_ahead = 0;
+    ahead before;
+    const auto capacity = all.capacity_of(all.open() & ~g.lane->key->barred);
     for (const auto* l : lanes.busy()) {
-        const auto ahead = l->calls.order_of_key(g.where);
-        if (l->model == &own)
-            own_ahead += ahead;
-        if (ahead == 0)
+        const auto n = l->calls.order_of_key(g.where);
+        if (l->model == g.lane->model)
+            before.own_model += n;
+        if (n == 0)
             continue;
-        if (!l->model->service.known())
-            return std::nullopt;
+        before.known = before.known && l->model->service.known();
         const auto mean_weight = std::min<double>(
             static_cast<double>(l->waiting_weight) / static_cast<double>(l->calls.size()),
             capacity);
-        const auto permits = static_cast<double>(ahead) * mean_weight;
-        permits_ahead += permits;
-        work += permits * static_cast<double>(l->model->service.value().count());
+        const auto permits = static_cast<double>(n) * mean_weight;
+        before.permits += permits;
+        before.work += permits * static_cast<double>(l->model->service.value().count());
     }
+    return before;
+}
+
+// Until `g` starts at one of these places. None when a model that runs there or comes before it has
+// no average yet, or when they have no permits.
+inline std::optional<duration> until_start(const guest& g, const ahead& before, place_set where,
+                                           const places& all, const guests& running, instant now)
+{
+    const auto capacity = all.capacity_of(where);
+    if (capacity == 0 || !before.known)
+        return std::nullopt;
+    const auto& own = *g.lane->model;
     std::vector<expected_return> out;
     std::vector<expected_return> of_own;
     out.reserve(running.size());
@@ -60,11 +62,12 @@ inline std::optional<duration> until_start(const guest& g, place_set where, cons
         if (r.lane->model == &own)
             of_own.push_back({left, 1});
     }
-    const duration mean(permits_ahead > 0 ? static_cast<duration::rep>(work / permits_ahead) : 0);
-    const auto ahead = static_cast<std::size_t>(permits_ahead + 0.5);
-    auto until = until_free(out, capacity, ahead + std::min(g.weight, capacity) - 1, mean);
+    const duration mean(
+        before.permits > 0 ? static_cast<duration::rep>(before.work / before.permits) : 0);
+    const auto permits = static_cast<std::size_t>(before.permits + 0.5);
+    auto until = until_free(out, capacity, permits + std::min(g.weight, capacity) - 1, mean);
     if (const auto limit = own.limit_over(where); limit > 0)
-        until = std::max(until, until_free(of_own, limit, own_ahead, own.service.value()));
+        until = std::max(until, until_free(of_own, limit, before.own_model, own.service.value()));
     return until;
 }
 

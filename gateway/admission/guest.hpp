@@ -37,6 +37,8 @@ struct guest {
     unsigned charged = 0;  // permits held while it runs
     place_id at = 0;       // where it runs
     flow in = flow::interactive;
+    std::uint64_t foreseen_by = 0;  // the look at the order to come that it was last numbered in
+    std::size_t foreseen = 0;       // and its number
     bool lined_up = false;  // stands in its client's line (not: an errand, put back, running)
 
     bool errand() const { return weight == 0; }

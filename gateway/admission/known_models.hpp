@@ -63,6 +63,7 @@ public:
         }
         return unlimited ? 0 : sum;
     }
+    bool limited() const { return limited_ > 0; }
     bool in_use() const { return lanes > 0 || limited_ > 0; }
 
 private:

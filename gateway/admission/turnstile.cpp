@@ -30,6 +30,7 @@ turnstile& turnstile::operator=(turnstile&&) noexcept = default;
 turnstile::arrival turnstile::arrive(visitor v, instant now)
 {
     auto& s = *state_;
+    ++s.changes;
     s.grow_old(now);
     const ticket t = ++s.last_ticket;
     guest g;
@@ -64,12 +65,14 @@ turnstile::arrival turnstile::arrive(visitor v, instant now)
     s.lanes.stand_in(waits);
     if (v.background)
         s.young.insert(t);
+    ++s.changes;
     return said;
 }
 
 std::optional<turnstile::grant> turnstile::next(instant now)
 {
     auto& s = *state_;
+    ++s.changes;
     s.grow_old(now);
     if (s.errands.empty() && (s.calls.empty() || s.places.all_full()))
         return std::nullopt;
@@ -84,6 +87,7 @@ std::optional<turnstile::grant> turnstile::next(instant now)
 bool turnstile::let_in(ticket t, place_id p, instant now)
 {
     auto& s = *state_;
+    ++s.changes;
     auto* g = s.find_waiting(t);
     if (!g || !s.places.has(p))
         return false;
@@ -95,6 +99,7 @@ bool turnstile::let_in(ticket t, place_id p, instant now)
 void turnstile::leave(ticket t)
 {
     auto& s = *state_;
+    ++s.changes;
     auto* g = s.find_waiting(t);
     if (!g)
         return;
@@ -111,6 +116,7 @@ void turnstile::leave(ticket t)
 void turnstile::finish(ticket t, std::optional<duration> service)
 {
     auto& s = *state_;
+    ++s.changes;
     auto* g = s.find_running(t);
     if (!g)
         return;
@@ -130,12 +136,14 @@ void turnstile::finish(ticket t, std::optional<duration> service)
 void turnstile::put_back(ticket t)
 {
     auto& s = *state_;
+    ++s.changes;
     auto* g = s.find_running(t);
     if (!g)
         return;
     s.stop(*g);
     s.room_of(*g).insert(s.running.extract(t));
     g->where = standing::of(standing::rank::head, g->grant, t);
+    g->foreseen_by = 0;
     s.who.count_waiting(*g);
     s.lanes.stand_in(*g);
 }
@@ -143,6 +151,7 @@ void turnstile::put_back(ticket t)
 void turnstile::move(ticket t, lane_key to)
 {
     auto& s = *state_;
+    ++s.changes;
     auto* g = s.find_waiting(t);
     if (!g || *g->lane->key == to)
         return;
@@ -161,14 +170,14 @@ void turnstile::set_limits(limits l)
 void turnstile::set_capacity(place_id p, unsigned permits)
 {
     if (state_->places.has(p))
-        state_->places.capacity(p, permits);
+        state_->changed().places.capacity(p, permits);
 }
 
 void turnstile::limit_model(place_id p, std::string_view model, unsigned n)
 {
     if (!state_->places.has(p))
         return;
-    auto& m = state_->models.named(model);
+    auto& m = state_->changed().models.named(model);
     m.limit(p, n);
     state_->models.maybe_forget(m);
 }
@@ -176,13 +185,13 @@ void turnstile::limit_model(place_id p, std::string_view model, unsigned n)
 void turnstile::open(place_id p, bool is_open)
 {
     if (state_->places.has(p))
-        state_->places.open(p, is_open);
+        state_->changed().places.open(p, is_open);
 }
 
-std::size_t turnstile::position(ticket t) const
+std::size_t turnstile::position(ticket t, instant now) const
 {
-    const auto* g = state_->find_waiting(t);
-    return g ? state_->lanes.before(g->where) + 1 : 0;
+    auto* g = state_->find_waiting(t);
+    return g ? state_->position(*g, now) : 0;
 }
 
 std::optional<duration> turnstile::eta(ticket t, instant now) const
@@ -192,13 +201,17 @@ std::optional<duration> turnstile::eta(ticket t, instant now) const
 
 std::optional<duration> turnstile::eta_of_last(instant now) const
 {
-    const guest* last = nullptr;
+    guest* last = nullptr;
+    std::size_t longest = 0;
     for (const auto* l : state_->lanes.busy()) {
         if (l->calls.empty())
             continue;
-        const auto* of_lane = l->calls.rbegin()->second;
-        if (!last || last->where < of_lane->where)
+        auto* of_lane = l->calls.rbegin()->second;
+        const auto position = state_->position(*of_lane, now);
+        if (position > longest) {
             last = of_lane;
+            longest = position;
+        }
     }
     return state_->until_place(last, now);
 }

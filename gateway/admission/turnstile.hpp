@@ -35,12 +35,43 @@ struct lane_key {
     auto operator<=>(const lane_key&) const = default;
 };
 
+// A lane that calls wait in, and how often it was passed (turnstile::lane_view).
+struct waiting_lane {
+    const lane_key* lane = nullptr;
+    std::size_t passed = 0;
+    instant passed_since = instant::max();
+};
+
+// How such a lane would come to its model, as far as that can be said now; for positions only.
+struct outlook {
+    place_set ready = 0;  // its model is ready there, be it held back at this moment
+    // When it is ready nowhere: it is being loaded, or needs nobody's room …
+    bool comes = false;
+    place_id at = 0;  // … there; or else, in place of these, once nobody wants them or
+    std::vector<std::string> in_place_of;  // the lane was passed over to its bound. None: never.
+    bool beside = false;                   // and they stay
+    std::size_t owed = 0;                  // so many calls of theirs go first even then
+    std::size_t owed_after_swap = 0;       // the same of any lane that was swapped in
+    std::size_t most_passed = 0;           // the bound: so often, or for so long
+    duration longest_passed{};
+    duration passed_for{};  // until now
+};
+
 // Which places would take a call of a lane now, as far as the model there goes: it is ready and
 // nothing is held back for a swap. Capacity, limits and open() are the turnstile's own business.
 class doors {
 public:
     virtual ~doors() = default;
     virtual place_set open_to(const lane_key& lane) const = 0;
+    // One for each, in their order.
+    virtual std::vector<outlook> outlooks(const std::vector<waiting_lane>& lanes,
+                                          instant /*now*/) const
+    {
+        std::vector<outlook> all(lanes.size());
+        for (std::size_t i = 0; i < lanes.size(); ++i)
+            all[i].ready = open_to(*lanes[i].lane);
+        return all;
+    }
 };
 
 struct visitor {
@@ -132,9 +163,13 @@ public:
     // While closed nothing is granted there (upstream down).
     void open(place_id p, bool is_open);
 
-    // How many calls would be served before it, plus one, if nobody came or left. 0 when it does
-    // not wait.
-    std::size_t position(ticket t) const;
+    // How many calls would be served before it, plus one, if nobody came or left: what is ready
+    // goes before what would force a load, within the bounds of the doors' outlook. Of those that
+    // wait no two have the same, and none is above waiting(). 0 when it does not wait, and for an
+    // errand, which takes nobody's turn. With many waiting in lanes that may not start at the same
+    // places the order is looked at anew only some times a second; until then who came since stands
+    // behind all others.
+    std::size_t position(ticket t, instant now) const;
     // Until its start, from the moving average of each model's service time; none until there is
     // one for all that run or go before it, none while it cannot start (all places closed or
     // barred, its doors shut), and none for an errand.

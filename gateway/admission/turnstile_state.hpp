@@ -4,6 +4,7 @@
 
 #include "admission/clients.hpp"
 #include "admission/expected_start.hpp"
+#include "admission/foresight.hpp"
 #include "admission/guest.hpp"
 #include "admission/known_models.hpp"
 #include "admission/model_lanes.hpp"
@@ -15,6 +16,7 @@
 #include <bit>
 #include <optional>
 #include <set>
+#include <utility>
 
 namespace gateway {
 
@@ -40,10 +42,23 @@ struct turnstile::state {
     queueing::known_models models;
     queueing::model_lanes lanes;
     queueing::served_before served_before;
+    // The order to come, looked at when somebody asks.
+    std::uint64_t changes = 1;     // so often something was done that may have changed it
+    std::uint64_t seen_plain = 0;  // as of which change
+    bool plain = true;             // all go in the order they stand in
+    std::uint64_t foreseen = 0;    // as of which change
+    instant foresee_again = instant::min();
+    queueing::foresight order;
 
     state(limits l, const doors& at_doors, place_id n)
         : set(l), at(&at_doors), places(n), models(places.size()), lanes(models)
     {
+    }
+
+    state& changed()
+    {
+        ++changes;
+        return *this;
     }
 
     // Asks the doors of a lane, once for all that is decided of it now.
@@ -152,9 +167,10 @@ struct turnstile::state {
     guests& room_of(const guest& g) { return g.errand() ? errands : calls; }
 
     // It waits no longer, and its turn was taken or given up.
-    void wait_no_more(const guest& g)
+    void wait_no_more(guest& g)
     {
         who.count_not_waiting(g);
+        order.gone(g);
         young.erase(g.where.ticket);
     }
 
@@ -213,26 +229,77 @@ struct turnstile::state {
             who.maybe_forget(c);
     }
 
-    // Its lane must have been looked at.
-    std::optional<duration> until_start(const guest& g, instant now) const
+    // Do all calls that wait go in the order they stand in? Those of one lane do, and those of
+    // several that may start at the same places.
+    bool as_they_stand()
+    {
+        if (std::exchange(seen_plain, changes) == changes)
+            return plain;
+        std::optional<place_set> same;
+        std::size_t n = 0;
+        bool alike = true;
+        for (auto* l : lanes.busy()) {
+            if (l->calls.empty())
+                continue;
+            look(*l);
+            ++n;
+            alike = alike && l->doors_open != 0 && !l->model->limited() &&
+                    same.value_or(l->doors_open) == l->doors_open;
+            same = l->doors_open;
+        }
+        plain = n <= 1 || alike;
+        return plain;
+    }
+    // A look costs some nanoseconds for each call and lane, and takes its rest after it; a small
+    // queue is looked at after every change.
+    void foresee(instant now)
+    {
+        constexpr std::size_t little = 1000;
+        constexpr duration rest_each = std::chrono::microseconds(4);
+        constexpr duration longest_rest = std::chrono::seconds(1);
+        if (foreseen == changes || now < foresee_again)
+            return;
+        const auto effort = order.look({places, lanes, running, served_before, *at}, now);
+        foreseen = changes;
+        foresee_again =
+            effort <= little
+                ? instant::min()
+                : now + std::min(longest_rest, rest_each * static_cast<duration::rep>(effort));
+    }
+
+    std::size_t position(guest& g, instant now)
+    {
+        if (g.errand())
+            return 0;
+        if (as_they_stand())
+            return lanes.before(g.where) + 1;
+        foresee(now);
+        return order.position(g);
+    }
+
+    std::optional<duration> until_start(const guest& g, const queueing::ahead& before,
+                                        instant now) const
     {
         if (g.lane->doors_open == 0)
             return std::nullopt;
-        return queueing::until_start(g, places.open() & ~g.lane->key->barred, places, lanes,
+        return queueing::until_start(g, before, places.open() & ~g.lane->key->barred, places,
                                      running, now);
     }
 
     // Until that one leaves its waiting place for a permit.
-    std::optional<duration> until_place(const guest* g, instant now) const
+    std::optional<duration> until_place(guest* g, instant now)
     {
         if (!g || g->errand())
             return std::nullopt;
         look(*g->lane);
-        return until_start(*g, now);
+        if (as_they_stand())
+            return until_start(*g, queueing::ahead_as_they_stand(*g, places, lanes), now);
+        foresee(now);
+        return until_start(*g, order.before(*g), now);
     }
 
     // Why `g`, which cannot go at once, may not even wait; `waiting` when it may.
-    arrival refuse_or_wait(const guest& g, instant now) const
+    arrival refuse_or_wait(const guest& g, instant now)
     {
         const arrival waits{answer::waiting, g.where.ticket};
         if (g.errand())
@@ -242,11 +309,11 @@ struct turnstile::state {
             return refused(answer::full, until_place(first_call(0), now));
         const auto own = set.max_waiting_per_client;
         if (g.client->waiting >= (own > 0 ? own : free)) {
-            const auto* first = own > 0 ? g.client->first() : first_call(0);
+            auto* first = own > 0 ? g.client->first() : first_call(0);
             return refused(answer::client_full, until_place(first, now));
         }
         if (set.max_wait > duration::zero()) {
-            const auto until = until_start(g, now);
+            const auto until = until_start(g, queueing::ahead_as_they_stand(g, places, lanes), now);
             if (until && *until > set.max_wait)
                 return refused(answer::too_long, *until - set.max_wait);
         }

@@ -1,6 +1,7 @@
 // What a waiting client is told (SPEC §A). A value. Pure.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,8 +32,9 @@ constexpr const char* word(phase p)
 
 struct queue_status {
     phase status = phase::waiting;
-    std::size_t position = 0;  // 1: next; 0: being started
-    std::size_t queue_length = 0;
+    // 1: next; 0: being started; none: it takes nobody's turn (a load request).
+    std::optional<std::size_t> position = 0;
+    std::size_t queue_length = 0;  // without such
     std::int64_t waited_ms = 0;
     std::optional<std::int64_t> eta_ms;  // to the start of processing
     std::string model;

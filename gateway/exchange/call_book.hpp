@@ -28,7 +28,7 @@ struct call_view {
     phase now = phase::waiting;
     double age_s = 0;
     std::int64_t waited_ms = 0;
-    std::optional<std::size_t> position;  // while it waits
+    std::optional<std::size_t> position;  // while it waits for its turn
     std::size_t queue_length = 0;
     std::optional<std::int64_t> eta_ms;
     std::uint64_t chunks = 0;

@@ -300,14 +300,21 @@ queue_status live_call::status(instant now) const
         if (auto eta = permit_->eta(now))
             s.eta_ms = ms(*eta);
     }
+    if (call_.what == kind::load)
+        s.position.reset();
     s.waited_ms = ms(now - call_.arrived);
     s.model = model_;
     s.request_id = call_.id;
-    // Who has left the queue has no number in it any more; the configured text is about one.
+    // The configured text is about a number: who has left the queue has none any more, and who
+    // takes nobody's turn never had one.
     static const std::vector<message_text> at_work{{"en", "Your turn has come ({seconds}s)"},
                                                    {"de", "Du bist an der Reihe ({seconds}s)"}};
-    s.message = queue_message(s.position == 0 ? at_work : with_.messages, call_.languages,
-                              s.position, s.waited_ms / 1000);
+    static const std::vector<message_text> for_model{{"en", "Waiting for the model ({seconds}s)"},
+                                                     {"de", "Warte auf das Modell ({seconds}s)"}};
+    s.message = queue_message(!s.position        ? for_model
+                              : *s.position == 0 ? at_work
+                                                 : with_.messages,
+                              call_.languages, s.position.value_or(0), s.waited_ms / 1000);
     return s;
 }
 
@@ -336,7 +343,8 @@ call_view live_call::view(instant now) const
     v.age_s = seconds(now - call_.arrived);
     v.waited_ms = ms(waited_until(now));
     if (permit_ != nullptr) {
-        v.position = permit_->position();
+        if (auto position = permit_->position(); position != 0)
+            v.position = position;
         v.queue_length = queue_->view().waiting();
         if (auto eta = permit_->eta(now))
             v.eta_ms = ms(*eta);

@@ -98,6 +98,8 @@ public:
     // --- told by the rooms ---
 
     place_set open_to(const lane_key& lane) const override;
+    std::vector<outlook> outlooks(const std::vector<waiting_lane>& lanes,
+                                  instant now) const override;
     void changed() override { think_soon(); }
     void learned(place_id p, const std::string& runner) override;
     void in_vain(const std::string& runner, const std::string* options,
@@ -123,6 +125,11 @@ private:
     void carry_out(const std::vector<swaps::action>& todo);
     std::vector<swaps::site_view> site_views(instant now) const;
     std::vector<swaps::candidate> candidates(instant now);
+    // Where it is served and comes, and what it needs; how long its last load took.
+    duration look_at_places(swaps::candidate& c, std::string_view as, instant now) const;
+    duration spent_loading(instant now) const;
+    std::vector<swaps::site_view> sites_to_be(instant now) const;
+    bool room_is_made(place_id p) const;
     std::uint64_t need(place_id p, const lane_key& lane, std::string_view as) const;
     bool reuses(const std::string& runner) const;
     void same_runner(const std::string& model, const std::string& runner);

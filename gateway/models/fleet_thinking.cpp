@@ -29,6 +29,33 @@ std::size_t fleet::out(place_id p, const std::string& runner) const
     return std::max(permits, e != nullptr ? e->out : 0);
 }
 
+duration fleet::look_at_places(swaps::candidate& c, std::string_view as, instant now) const
+{
+    duration last_load{};
+    for (const auto* s : sites_) {
+        auto p = s->place;
+        const auto* e = s->loaded.book().find(c.lane.model);
+        if (e != nullptr && e->last_load)
+            last_load = std::max(last_load, *e->last_load);
+        c.need.push_back(places_[p]->has_budget ? need(p, c.lane, as) : 0);
+        if (in(c.lane.barred, p) || !places_[p]->up || e == nullptr)
+            continue;
+        if (e->at == model_state::loading && e->options == c.lane.options)
+            c.coming |= only(p);
+        if (ledger::serves(*e, c.lane.options, reuses(c.lane.model), now))
+            c.served |= only(p);
+    }
+    return last_load;
+}
+
+duration fleet::spent_loading(instant now) const
+{
+    duration loading{};
+    for (const auto* s : sites_)
+        loading += s->loaded.loading_time(now);
+    return loading;
+}
+
 std::vector<swaps::candidate> fleet::candidates(instant now)
 {
     struct seen {
@@ -44,41 +71,25 @@ std::vector<swaps::candidate> fleet::candidates(instant now)
         std::find_if(all.begin(), all.end(), [&](const seen& s) { return s.at == embeddings_; });
     std::inplace_merge(all.begin(), middle, all.end(),
                        [](const seen& a, const seen& b) { return a.lane.oldest < b.lane.oldest; });
-    duration loading{};
-    for (const auto* s : sites_)
-        loading += s->loaded.loading_time(now);
+    auto loading = spent_loading(now);
     std::vector<swaps::candidate> found;
     for (const auto& [lane, at] : all) {
         swaps::candidate c;
         c.lane = *lane.lane;
         c.waiting = lane.waiting;
-        c.full = true;
-        duration last_load{};
         auto wish = wishes_.find(c.lane);
         if (wish != wishes_.end())
             wish->second.seen = true;
         if (auto none = hopeless(c.lane))
             in_vain_.emplace_back(c.lane, std::move(*none));
         const auto& as = wish != wishes_.end() ? wish->second.how.as : c.lane.model;
-        for (const auto* s : sites_) {
+        auto last_load = look_at_places(c, as, now);
+        // One that says "server busy" has no free permit, whatever the count.
+        c.full = std::none_of(sites_.begin(), sites_.end(), [&, on = at](const auto* s) {
             auto p = s->place;
-            const auto& book = s->loaded.book();
-            const auto* e = book.find(c.lane.model);
-            if (e != nullptr && e->last_load)
-                last_load = std::max(last_load, *e->last_load);
-            c.need.push_back(places_[p]->has_budget ? need(p, c.lane, as) : 0);
-            if (in(c.lane.barred, p) || !places_[p]->up || e == nullptr)
-                continue;
-            if (e->at == model_state::loading && e->options == c.lane.options)
-                c.coming |= only(p);
-            if (ledger::serves(*e, c.lane.options, reuses(c.lane.model), now)) {
-                c.served |= only(p);
-                // One that says "server busy" has no free permit, whatever the count.
-                if (at->view().in_use(p) < at->view().capacity(p) &&
-                    now >= places_[p]->paused_until)
-                    c.full = false;
-            }
-        }
+            return in(c.served, p) && on->view().in_use(p) < on->view().capacity(p) &&
+                   now >= places_[p]->paused_until;
+        });
         c.impatient = patience_.impatient(lane, last_load, loading, now);
         c.last_served = at->view().last_served(lane.client, c.lane.model);
         found.push_back(std::move(c));

@@ -2,6 +2,7 @@
 #include "models/swaps.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace gateway::swaps {
@@ -109,48 +110,94 @@ bool owes(const site_view& s, const prospect& at)
            });
 }
 
+// The best place: where it fits, then where only idle ones leave that nobody misses, then where it
+// may push; of equals the one that served this client last, then the least busy.
+std::pair<std::optional<place_id>, prospect> best_place(const std::vector<site_view>& sites,
+                                                        const candidate& c, place_set taken)
+{
+    std::pair<std::optional<place_id>, prospect> chosen;
+    auto& [best, with] = chosen;
+    auto busy = [&](place_id p) {
+        return double(sites[p].in_use) / double(std::max<std::size_t>(1, sites[p].capacity));
+    };
+    auto rank = [](const prospect& a) {
+        switch (a.can) {
+            case prospect::how::fits: return a.disturbs ? 2 : 0;
+            case prospect::how::clean: return 1;
+            case prospect::how::push: return 3;
+            default: return 4;
+        }
+    };
+    for (place_id p = 0; p < sites.size(); ++p) {
+        if ((taken >> p & 1) != 0 || (c.served >> p & 1) != 0)
+            continue;
+        auto found = look_at(sites[p], p, c);
+        if (found.can == prospect::how::no)
+            continue;
+        bool better = !best || rank(found) < rank(with);
+        if (best && rank(found) == rank(with))
+            better = c.last_served == p || (c.last_served != best && busy(p) < busy(*best));
+        if (better) {
+            best = p;
+            with = std::move(found);
+        }
+    }
+    return chosen;
+}
+
 }  // namespace
+
+outlook foresee(const std::vector<site_view>& sites, const candidate& lane)
+{
+    outlook will;
+    will.ready = lane.served;
+    will.most_passed = most_passed;
+    will.owed_after_swap = owed_after_swap;
+    if (will.ready != 0)
+        return will;
+    will.comes = lane.coming != 0;
+    if (will.comes) {
+        will.at = static_cast<place_id>(std::countr_zero(lane.coming));
+        return will;
+    }
+    auto [best, with] = best_place(sites, lane, 0);
+    if (!best)
+        return will;
+    const auto& s = sites[*best];
+    will.at = *best;
+    will.comes = with.can == prospect::how::fits && !with.disturbs;
+    will.beside = with.can == prospect::how::fits && with.disturbs;
+    if (will.beside) {
+        for (const auto& r : s.residents)
+            if (r.wanted != 0)
+                will.in_place_of.push_back(r.model);
+    }
+    for (const auto* r : with.leave)
+        will.in_place_of.push_back(r->model);
+    will.owed = owes(s, with) ? s.owed : 0;
+    return will;
+}
 
 std::vector<action> decide(const std::vector<site_view>& sites, const std::vector<candidate>& lanes)
 {
     std::vector<action> todo;
     place_set taken = 0;  // something is decided there already
     std::map<std::string, place_set> loads;
-    for (const auto& c : lanes) {
+    // Who was passed over to the bound goes first: else the room that was made for it would be
+    // taken by the very model that made way, when that stands before it in the order.
+    std::vector<const candidate*> turns;
+    for (bool impatient : {true, false})
+        for (const auto& c : lanes)
+            if (c.impatient == impatient)
+                turns.push_back(&c);
+    for (const auto* turn : turns) {
+        const auto& c = *turn;
         if (c.waiting == 0 || c.coming != 0)
             continue;
         bool served = c.served != 0;
         if (served && !c.full)
             continue;
-        // The best place: where it fits, then where only idle ones leave that nobody misses, then
-        // where it may push; of equals the one that served this client last, then the least busy.
-        std::optional<place_id> best;
-        prospect with;
-        auto busy = [&](place_id p) {
-            return double(sites[p].in_use) / double(std::max<std::size_t>(1, sites[p].capacity));
-        };
-        for (place_id p = 0; p < sites.size(); ++p) {
-            if ((taken >> p & 1) != 0 || (c.served >> p & 1) != 0)
-                continue;
-            auto found = look_at(sites[p], p, c);
-            if (found.can == prospect::how::no)
-                continue;
-            auto rank = [](const prospect& a) {
-                switch (a.can) {
-                    case prospect::how::fits: return a.disturbs ? 2 : 0;
-                    case prospect::how::clean: return 1;
-                    case prospect::how::push: return 3;
-                    default: return 4;
-                }
-            };
-            bool better = !best || rank(found) < rank(with);
-            if (best && rank(found) == rank(with))
-                better = c.last_served == p || (c.last_served != best && busy(p) < busy(*best));
-            if (better) {
-                best = p;
-                with = std::move(found);
-            }
-        }
+        auto [best, with] = best_place(sites, c, taken);
         if (!best || with.can == prospect::how::later)
             continue;
         const auto& s = sites[*best];
@@ -191,12 +238,21 @@ bool patience::impatient(const turnstile::lane_view& lane, duration last_load, d
     m.seen = true;
     if (m.since != lane.passed_since)
         m = {lane.passed_since, loading, true};
-    auto bound = longest_passed + last_load;
+    auto bound = patience::bound(last_load);
     auto passed_for = (now - m.since) - (loading - m.loading);
     if (lane.passed >= most_passed || passed_for >= bound)
         return true;
     next_ = std::min(next_, now + (bound - passed_for));
     return false;
+}
+
+duration patience::passed_for(const waiting_lane& lane, duration loading, instant now) const
+{
+    if (lane.passed == 0)
+        return {};
+    auto at = marks_.find(*lane.lane);
+    bool marked = at != marks_.end() && at->second.since == lane.passed_since;
+    return (now - lane.passed_since) - (marked ? loading - at->second.loading : duration());
 }
 
 void patience::end_look()

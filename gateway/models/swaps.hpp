@@ -77,6 +77,10 @@ struct action {
 std::vector<action> decide(const std::vector<site_view>& sites,
                            const std::vector<candidate>& lanes);
 
+// How a lane would come to its model, for who foresees an order: `sites` as they will be when the
+// loads and unloads that are under way are over. The passes and their bound are not told here.
+outlook foresee(const std::vector<site_view>& sites, const candidate& lane);
+
 // When a passed-over lane becomes impatient: time in loads does not count.
 class patience {
 public:
@@ -84,6 +88,9 @@ public:
     // that waits, at each look; lanes not told of are forgotten by end_look().
     bool impatient(const turnstile::lane_view& lane, duration last_load, duration loading,
                    instant now);
+    // For how long it has been passed over, but for loads; the bound of that.
+    duration passed_for(const waiting_lane& lane, duration loading, instant now) const;
+    static duration bound(duration last_load) { return longest_passed + last_load; }
     // The earliest time at which some lane may become impatient; instant::max() when none.
     instant look_again() const { return next_; }
     void begin_look() { next_ = instant::max(); }

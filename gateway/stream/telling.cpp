@@ -21,7 +21,7 @@ void append_numbers(std::string& out, const queue_status& s)
     out += word(s.status);
     out += '"';
     append_key(out, "position");
-    out += std::to_string(s.position);
+    out += s.position ? std::to_string(*s.position) : "null";
     append_key(out, "queue_length");
     out += std::to_string(s.queue_length);
     append_key(out, "waited_ms");
@@ -57,7 +57,9 @@ std::string comment(const queue_status& s)
 {
     std::string out = ": ";
     if (s.status == phase::waiting) {
-        out += "queued position=" + std::to_string(s.position);
+        out += "queued";
+        if (s.position)
+            out += " position=" + std::to_string(*s.position);
     } else {
         out += word(s.status);
     }

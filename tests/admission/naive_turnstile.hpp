@@ -189,10 +189,26 @@ public:
         tidy();
     }
 
+    // Do all calls that wait go in the order they stand in? Then positions are known here too.
+    bool as_they_stand() const
+    {
+        std::set<std::set<place_id>> sets;
+        std::set<lane_key> lanes;
+        bool limited = false;
+        for (const auto& o : all) {
+            if (!o.waits() || !o.call())
+                continue;
+            sets.insert(open_at(o.who.lane));
+            lanes.insert(o.who.lane);
+            for (const auto& [at, limit] : model_limit)
+                limited |= limit > 0 && at.second == o.who.lane.model;
+        }
+        return lanes.size() <= 1 || (!limited && sets.size() == 1 && !sets.begin()->empty());
+    }
     std::size_t position(turnstile::ticket t)
     {
         const auto* me = find(t, false);
-        if (!me)
+        if (!me || !me->call())
             return 0;
         return 1 +
                count([&](const one& o) { return o.waits() && o.call() && o.key() < me->key(); });

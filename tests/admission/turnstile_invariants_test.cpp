@@ -84,14 +84,9 @@ TEST_CASE(
             }
             // In order: who may start somewhere waits only because not enough is free for it
             // there, or because what is free is kept for somebody before it.
-            std::vector<turnstile::ticket> order;
-            for (const auto& [id, v] : waiting)
-                order.push_back(id);
-            std::sort(order.begin(), order.end(),
-                      [&](auto one, auto other) { return t.position(one) < t.position(other); });
             place_set kept = 0;
-            for (const auto id : order) {
-                const auto& v = waiting[id];
+            for (const auto& lane : t.lanes()) {
+                const auto& v = waiting[lane.first];
                 const auto which = static_cast<std::size_t>(v.lane.model[0] - 'a');
                 place_set may = 0;
                 for (place_id p = 0; p < places; ++p) {
@@ -136,9 +131,9 @@ TEST_CASE("a queue that nobody joins is served in the order of its positions")
             }
         }
         std::sort(waiting.begin(), waiting.end(),
-                  [&](auto a, auto b) { return t.position(a) < t.position(b); });
+                  [&](auto a, auto b) { return t.position(a, zero) < t.position(b, zero); });
         for (std::size_t i = 0; i < waiting.size(); ++i)
-            REQUIRE(t.position(waiting[i]) == i + 1);
+            REQUIRE(t.position(waiting[i], zero) == i + 1);
         for (const auto id : waiting) {
             t.finish(running.front(), 1s);
             running.erase(running.begin());
@@ -161,7 +156,7 @@ TEST_CASE("nobody starves: however many new clients come, every visitor goes aft
         for (int i = 0; i < 10; ++i)
             patient.push_back(t.arrive({"patient", lane_of("m"), false, 1}, now).id);
         int grants = 0;
-        while (t.position(patient.back()) != 0) {
+        while (t.position(patient.back(), zero) != 0) {
             now += 1s;
             const auto model = places > 1 ? "n" + std::to_string(grants % 3) : "m";
             t.arrive({"stranger" + std::to_string(grants), lane_of(model), false, 1}, now);

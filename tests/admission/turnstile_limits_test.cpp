@@ -340,7 +340,7 @@ TEST_CASE("ten thousand waiting visitors are cheap to ask about and to let go")
     const auto begin = std::chrono::steady_clock::now();
     std::size_t sum = 0;
     for (const auto id : waiting)
-        sum += t.position(id) + (t.eta(id, zero) ? 1 : 0);
+        sum += t.position(id, zero) + (t.eta(id, zero) ? 1 : 0);
     CHECK(sum == waiting.size() * (waiting.size() + 1) / 2 + waiting.size());
     for (const auto id : waiting)  // front first: the worst for who follows
         t.leave(id);
@@ -359,9 +359,9 @@ TEST_CASE("the estimate of the last in line is that of the visitor with the high
     for (int n = 0; n < 12; ++n)
         waiting.push_back(t.arrive(of(std::to_string(n % 5), n % 3 ? "a" : "b"), zero).id);
     auto last = *std::max_element(waiting.begin(), waiting.end(), [&](auto one, auto other) {
-        return t.position(one) < t.position(other);
+        return t.position(one, zero) < t.position(other, zero);
     });
-    REQUIRE(t.position(last) == 12);
+    REQUIRE(t.position(last, zero) == 12);
     CHECK(t.eta_of_last(zero) == t.eta(last, zero));
     auto models = t.models_waited_for();
     std::sort(models.begin(), models.end());

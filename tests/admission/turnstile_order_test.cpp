@@ -82,7 +82,7 @@ TEST_CASE("a free permit is given at once, and no more than there are")
     const auto third = q.come("3", of("b"));
     CHECK(q.running.size() == 2);
     CHECK(q.order.in_use() == 2);
-    CHECK(q.order.position(third) == 1);
+    CHECK(q.order.position(third, zero) == 1);
     CHECK(q.who_goes().empty());
     CHECK(q.end_one() == "3");
 }
@@ -141,10 +141,10 @@ TEST_CASE("a client that leaves while queued frees its place")
     q.come("run", of("a"));
     const auto b = q.come("b", of("b"));
     const auto c = q.come("c", of("c"));
-    CHECK(q.order.position(c) == 2);
+    CHECK(q.order.position(c, zero) == 2);
     q.order.leave(b);
-    CHECK(q.order.position(b) == 0);
-    CHECK(q.order.position(c) == 1);
+    CHECK(q.order.position(b, zero) == 0);
+    CHECK(q.order.position(c, zero) == 1);
     CHECK(q.order.waiting() == 1);
     CHECK(q.order.waiting_of_client("b") == 0);
     CHECK(q.end_one() == "c");
@@ -162,7 +162,7 @@ TEST_CASE("a client that tries again before it gives up the last try does not fa
         q.order.leave(last);
         last = again;
     }
-    CHECK(q.order.position(last) == 2);
+    CHECK(q.order.position(last, zero) == 2);
 }
 
 TEST_CASE("a visitor that gave up costs its client nothing")
@@ -189,7 +189,7 @@ TEST_CASE("background visitors yield to all others")
     q.come("1", of("a"));
     const auto bg = q.come("bg3", behind("a"));
     q.come("2", of("a"));
-    CHECK(q.order.position(bg) == 5);
+    CHECK(q.order.position(bg, zero) == 5);
     CHECK(q.the_rest() == "1 2 bg1 bg2 bg3");
 }
 
@@ -219,7 +219,7 @@ TEST_CASE("a background visitor that waited half an hour is ordered as the oldes
     q.come("b1", of("b"), now);
     q.come("c1", of("c"), now);
     CHECK(q.end_one(now) == "bg");
-    CHECK(q.order.position(bg) == 0);
+    CHECK(q.order.position(bg, zero) == 0);
 }
 
 TEST_CASE("many aged background visitors of one client still take turns with the others")
@@ -247,7 +247,7 @@ TEST_CASE("a background visitor waits at most half an hour longer than as an int
             q.come("before", of("y" + std::to_string(i)));
         const auto seen = q.come("seen", {"a", lane_of("m"), background, 1});
         auto now = zero;
-        for (int i = 0; q.order.position(seen) != 0; ++i) {
+        for (int i = 0; q.order.position(seen, zero) != 0; ++i) {
             REQUIRE(i < 1000);
             now += 1min;
             q.come("new", of("z" + std::to_string(i % 4)), now);
@@ -273,8 +273,8 @@ TEST_CASE("a model at its limit is passed over and keeps its place")
     q.come("n1", of("d", "n"));
     q.come("n2", of("d", "n"));
     CHECK(q.running.size() == 3);  // both went past the waiting ones
-    CHECK(q.order.position(m2) == 1);
-    CHECK(q.order.position(m3) == 2);
+    CHECK(q.order.position(m2, zero) == 1);
+    CHECK(q.order.position(m3, zero) == 2);
     q.come("n3", of("e", "n"));
     CHECK(q.end_one() == "m2");  // m1 ended
     q.order.limit_model(0, "m", 0);
@@ -331,8 +331,8 @@ TEST_CASE("who is put back is at the very head, in the order of the grants")
     q.order.put_back(b);
     q.order.put_back(a);
     CHECK(q.order.in_use() == 0);
-    CHECK(q.order.position(a) == 1);
-    CHECK(q.order.position(b) == 2);
+    CHECK(q.order.position(a, zero) == 1);
+    CHECK(q.order.position(b, zero) == 2);
     q.running.clear();
     q.come("d1", of("d"));  // comes later, so does not go before them
     CHECK(q.running.empty());
@@ -364,7 +364,7 @@ TEST_CASE("a heavy visitor is not starved by lighter ones behind it")
         q.come(client, of(client));
     CHECK(q.end_one().empty());
     CHECK(q.end_one().empty());
-    CHECK(q.order.position(heavy) == 1);
+    CHECK(q.order.position(heavy, zero) == 1);
     CHECK(q.end_one() == "heavy");  // three are free
     CHECK(q.order.in_use() == 4);
     CHECK(q.end_one() == "b");

@@ -84,6 +84,51 @@ def test_one_that_was_passed_eight_times_has_its_turn(tight):
     nothing_was_disturbed(simulator)
 
 
+def test_each_call_is_told_how_many_are_served_before_it_those_of_a_ready_model_too(tight):
+    gateway, simulator = tight()
+    with Calls(gateway) as calls:
+        hold(calls, simulator)
+        marks = [*some("b", 3), *some("a", 20)]
+        clients = [calls.queued("chat", f"call-{mark}", user(mark), model=mark[0]) for mark in marks]
+        told = {c["client"]: c["position"] for c in gateway.status()["calls"] if c["position"]}
+        lengths, asked = set(), {}
+        for c in gateway.status()["calls"]:
+            if c["position"]:
+                view = gateway.get(f"/gateway/calls/{c['id']}").json()
+                lengths.add(view["queue_length"])
+                asked[c["client"]] = view["position"]
+        calls.let_go()
+        assert all(whole(client) for client in clients)
+    assert asked == told and lengths == {23}
+    places = {client.rsplit(":", 1)[-1]: place for client, place in told.items()}
+    assert sorted(places.values()) == list(range(1, 24)), told
+    served_as = {mark: n for n, mark in enumerate(order(simulator), 1)}
+    assert places == served_as
+    assert [served_as[b] for b in some("b", 3)] == [9, 10, 11]
+
+
+def test_a_load_request_stands_in_no_place_of_the_queue(tight):
+    gateway, simulator = tight()
+    with Calls(gateway) as calls:
+        hold(calls, simulator)
+        calls.queued("chat", "call-a0", user("a0"), model="a")
+        loads_b = gateway.client()
+        loads_b.request("POST", "/api/generate", {"model": "b"}, {"Accept": "text/event-stream"})
+        calls.clients.append(loads_b)
+        assert eventually(lambda: len(gateway.status()["calls"]) == 3, within=5)
+        behind = calls.queued("chat", "call-a1", user("a1"), model="a")
+        status, queue = gateway.status(), gateway.queue()
+        waiting = [c for c in status["calls"] if c["phase"] == "waiting"]
+        assert sorted((c["position"] or 0, c["model"]) for c in waiting) == [(0, "b:latest"), (1, "a:latest"), (2, "a:latest")]
+        assert {m["name"]: m["waiting"] for m in status["models"]}["a:latest"] == 2
+        assert {m["name"]: m["waiting"] for m in queue["models"]}["a:latest"] == 2
+        assert sum(m["waiting"] for m in status["models"]) == queue["waiting"] == 2
+        for c in waiting:
+            view = gateway.get(f"/gateway/calls/{c['id']}").json()
+            assert (view["position"], view["queue_length"]) == (c["position"], 2)
+        assert behind
+
+
 def test_after_a_swap_eight_of_the_new_model_go_before_the_next_swap(tight):
     gateway, simulator = tight()
     with Calls(gateway) as calls:

@@ -425,3 +425,10 @@ TEST_CASE("three models at random for an hour: nobody starves, nothing runs on w
         CHECK(a.waiting() == 0);
     }
 }
+
+TEST_CASE("room that was made for one who was passed over is not taken by the model that made way")
+{
+    // `b` has left for `c`, and stands before it in the order.
+    CHECK(told(decide({site_of(6 * gib, {})}, {wants("b", 4 * gib), wants("c", 4 * gib, true)})) ==
+          "load:c@0");
+}

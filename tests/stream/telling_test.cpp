@@ -42,6 +42,13 @@ TEST_CASE("the payload is as documented")
         R"({"status":"loading_model","position":0,"queue_length":5,"waited_ms":12300,"eta_ms":null,"model":"llama3:latest","request_id":"abc","message":"You are number 2"})");
 }
 
+TEST_CASE("who takes nobody's turn is told no position")
+{
+    auto s = waiting();
+    s.position.reset();
+    CHECK(payload(s).starts_with(R"({"status":"waiting","position":null,"queue_length":5,)"));
+}
+
 TEST_CASE("each telling has its bytes")
 {
     CHECK(told(telling::padding, endpoint::chat) == " ");
