@@ -59,7 +59,7 @@ void job_runner::stop()
 
 awaitable<void> job_runner::stopped(instant deadline)
 {
-    while (running_ && !active_.empty() && steady::now() < deadline)
+    while (running_ && !settled() && steady::now() < deadline)
         co_await ended_.wait_until(deadline);
     if (!active_.empty())
         log::error("jobs could not be written down before the end; they are begun again",
@@ -83,10 +83,12 @@ awaitable<void> job_runner::run()
     auto due = steady::now();
     while (!over_) {
         co_await wake_.wait_until(due);
+        turning_ = true;
         bool good = co_await turn();
+        turning_ = false;
         if (good && !stopping_ && steady::now() >= sweep_due_)
             good = co_await sweep();
-        if (stopping_ && active_.empty())
+        if (stopping_ && settled())
             ended_.tell();
         bool busy = !active_.empty() || with_.store.counts()[job_state::queued] != 0;
         due = steady::now() + (!good ? duration(try_again) : busy ? write_every : look_every);

@@ -64,6 +64,7 @@ private:
     std::optional<job_report> report_of(active& a) const;
     void give_back(std::vector<job_report> reports);
     void written(const std::vector<job_report>& reports);
+    bool settled() const { return !turning_ && active_.empty(); }
     unsigned may_take_up() const;
 
     surroundings with_;
@@ -73,6 +74,7 @@ private:
     bool stopping_ = false;
     bool over_ = false;
     bool running_ = false;
+    bool turning_ = false;  // the store is asked, and may give it jobs
     instant heartbeat_due_{};
     instant sweep_due_{};
     std::optional<std::int64_t> sweeps_asked_;
