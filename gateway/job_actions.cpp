@@ -107,7 +107,7 @@ public:
                   << "ERROR\n";
         for (const auto& j : page->jobs) {
             auto took = j.started_at ? how_long(j.finished_at.value_or(now) - *j.started_at) : "";
-            std::cout << std::setw(34) << j.id << std::setw(11) << word(j.life.state)
+            std::cout << std::setw(34) << j.id << std::setw(11) << word(told_state(j))
                       << std::setw(6) << how_long(now - j.created_at) << std::setw(6) << took
                       << std::setw(5) << j.life.attempt << std::setw(24) << shown(j.model, 23)
                       << std::setw(18) << shown(j.batch.value_or(""), 17)
@@ -239,7 +239,7 @@ private:
         };
         auto time = [](const maybe_number& t) { return t ? rfc3339_of_ms(*t) : std::string("-"); };
         line("id", j.id);
-        line("status", std::string(word(j.life.state)) +
+        line("status", std::string(word(told_state(j))) +
                            (j.life.cancel_asked ? " (asked to be cancelled)" : ""));
         line("path", j.target);
         line("model", j.model);
@@ -391,7 +391,7 @@ int actions::results()
         bool good = j.life.state == job_state::succeeded;
         std::cout << "{\"id\":" << json_quote(j.id)
                   << ",\"idempotency_key\":" << text(j.idempotency_key)
-                  << ",\"batch\":" << text(j.batch) << ",\"status\":\"" << word(j.life.state)
+                  << ",\"batch\":" << text(j.batch) << ",\"status\":\"" << word(told_state(j))
                   << "\",\"error\":" << text(j.error)
                   << ",\"result\":" << (good ? answer_json(j.content_type, (*got)->answer) : "null")
                   << "}\n";

@@ -61,7 +61,7 @@ std::string job_pages::status_event(const job& j, std::uint64_t before,
     queue_status s;
     if (at) {
         s = *at;
-    } else if (j.life.state == job_state::running) {
+    } else if (told_state(j) == job_state::running) {
         s.status = phase::processing;
     } else {
         s.position = std::size_t(before) + 1;

@@ -234,10 +234,12 @@ awaitable<void> job_pages::list(const page_request& r, responder& to)
     }
     auto work = [l](job_store& s) { return s.list(l.filter, l.limit, l.cursor); };
     auto page = co_await room_->store.ask(std::move(work));
-    if (page)
-        to.json(200, job_list_json(*page));
-    else
+    if (!page) {
         to.fail(unusable(page.error()));
+        co_return;
+    }
+    room_->runner.amend(*page, l.filter, l.limit, l.cursor);
+    to.json(200, job_list_json(*page));
 }
 
 awaitable<void> job_pages::show(std::string id, const page_request& r, responder& to)
@@ -253,6 +255,26 @@ awaitable<void> job_pages::show(std::string id, const page_request& r, responder
         to.fail(no_such_job());
         co_return;
     }
+    bool all_written = (*got)->what.life.state == job_state::succeeded;
+    room_->runner.amend((*got)->what);
+    if (!all_written && (*got)->what.life.state == job_state::succeeded) {
+        // It has succeeded here, and not all of its answer is in the store.
+        auto number = (*got)->what.number;
+        auto rest = [number](job_store& s) { return s.pieces(number, 0, SIZE_MAX); };
+        auto pieces = co_await room_->store.ask(std::move(rest));
+        auto answer =
+            pieces ? room_->runner.answer_of((*got)->what, std::move(pieces->data)) : std::nullopt;
+        if (answer) {
+            (*got)->answer = std::move(*answer);
+        } else {
+            auto again = [id, scope](job_store& s) { return s.with_answer(id, scope); };
+            got = co_await room_->store.ask(std::move(again));
+            if (!got || !*got) {
+                to.fail(got ? no_such_job() : unusable(got.error()));
+                co_return;
+            }
+        }
+    }
     auto share = memory_budget::share(room_->memory);
     if (share.hold((*got)->answer.size() * 3))
         to.json(200, job_json((*got)->what, (*got)->answer));
@@ -265,6 +287,20 @@ awaitable<void> job_pages::change(std::string id, std::string verb, const page_r
                                   responder& to)
 {
     auto scope = scope_of(r.who);
+    auto& runner = room_->runner;
+    // What runs here is ended here, whether that can be written now or not.
+    auto mine = runner.one_of_its_own(id, scope);
+    if (mine && finished(mine->life.state) && verb != "cancel") {
+        to.fail(unusable({store_error::kind::passing, "the job's end is not written yet"}));
+        co_return;
+    }
+    if (mine && (finished(mine->life.state) ||
+                 (verb != "cancel" && told_state(*mine) == job_state::running))) {
+        to.fail(no(fault_code::conflict, "the job is " + std::string(word(told_state(*mine)))));
+        co_return;
+    }
+    if (mine && verb == "cancel")
+        runner.cancel(mine->number);
     struct outcome {
         job_answer what;
         std::optional<job> now;
@@ -281,17 +317,28 @@ awaitable<void> job_pages::change(std::string id, std::string verb, const page_r
         return outcome{*done, std::move(*now)};
     };
     auto done = co_await room_->store.ask(std::move(work));
+    if (!done && mine && verb == "cancel") {
+        auto now = runner.one_of_its_own(id, scope);
+        to.json(202, job_json(now ? *now : *mine));
+        co_return;
+    }
     if (!done) {
         to.fail(unusable(done.error()));
         co_return;
     }
-    auto state = done->now ? std::string(word(done->now->life.state)) : std::string("gone");
-    if (done->what == job_answer::unknown) {
+    if (done->now)
+        runner.amend(*done->now);
+    auto state = std::string(done->now ? word(told_state(*done->now)) : "gone");
+    if (mine && verb == "cancel" && done->what != job_answer::unknown) {
+        to.json(202, job_json(done->now ? *done->now : *mine));
+    } else if (done->what == job_answer::unknown) {
         to.fail(no_such_job());
     } else if (done->what == job_answer::not_now) {
         to.fail(no(fault_code::conflict, "the job is " + state));
     } else {
-        room_->runner.look();
+        if (mine && !done->now)
+            runner.forget(mine->number);
+        runner.look();
         if (done->now)
             to.json(done->what == job_answer::asked ? 202 : 200, job_json(*done->now));
         else

@@ -109,9 +109,7 @@ std::optional<job> job_store::load(std::string_view id, const job_scope& whose)
     if (!q.row())
         return std::nullopt;
     auto j = job_of(q);
-    // What belongs to no key is whoever's that holds its id.
-    bool visible = whose.all || !j.owner || j.owner == whose.owner;
-    return visible ? std::optional(std::move(j)) : std::nullopt;
+    return whose.sees(j) ? std::optional(std::move(j)) : std::nullopt;
 }
 
 store_result<std::optional<job>> job_store::find(std::string_view id, const job_scope& whose)
@@ -155,7 +153,7 @@ store_result<job_answer> job_store::remove(std::string_view id, const job_scope&
     auto j = load(id, whose);
     auto answer = job_answer::unknown;
     if (j)
-        answer = removable(j->life.state) ? job_answer::done : job_answer::not_now;
+        answer = removable(told_state(*j)) ? job_answer::done : job_answer::not_now;
     if (answer == job_answer::done) {
         query(db_, "DELETE FROM jobs WHERE number = ?1", j->number).run();
         t.commit();

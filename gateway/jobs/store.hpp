@@ -27,6 +27,13 @@ struct reported_end {
     std::optional<std::string> error;
     std::string attempts;  // JSON
     std::int64_t not_before = 0;
+    std::int64_t at = 0;        // when it ended; 0: now
+    bool cancel_asked = false;  // which the store may not know
+};
+
+// When its call was sent to an upstream; none: it waits, or waits again.
+struct reported_start {
+    maybe_number at;
 };
 
 // What a runner has to say of a job it has taken up, since it said so last.
@@ -36,6 +43,7 @@ struct job_report {
     std::uint64_t at = 0;  // where in the answer `data` begins
     std::string data;
     std::optional<std::string> content_type;  // once the answer's head is there
+    std::optional<reported_start> start;      // when that has changed
     std::optional<reported_end> over;
 };
 
@@ -59,6 +67,7 @@ struct runner_news {
     std::vector<claimed_job> claimed;
     std::vector<std::int64_t> unwanted;  // of its own: somebody asked to cancel them
     std::vector<std::int64_t> not_mine;  // reported, but taken from it meanwhile
+    std::vector<std::int64_t> gone;      // reported, but not in the store any more
     std::int64_t sweeps_asked = 0;
 };
 

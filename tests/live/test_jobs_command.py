@@ -30,6 +30,7 @@ def test_jobs_are_submitted_listed_shown_and_ended_while_the_server_runs(simulat
     assert eventually(lambda: jobs.simulator.stats()["running"] == 1, within=10)
     told = json.loads(jobs.command("submit", file, "--batch", "n", "--json"))
     assert told == {"batch": "n", "submitted": 0, "known": 3}
+    assert eventually(lambda: jobs.sql("SELECT count(*) FROM jobs WHERE state = 1 AND started_at > 0") == [(1,)])
     table = jobs.command("list", "--batch", "n").splitlines()
     assert table[0].split() == ["ID", "STATUS", "AGE", "TOOK", "TRY", "MODEL", "BATCH", "ERROR"]
     assert [line.split()[1] for line in table[1:]] == ["running", "succeeded", "succeeded"]
