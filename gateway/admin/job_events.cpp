@@ -117,8 +117,10 @@ awaitable<void> job_pages::events(std::string id, const page_request& r, respond
         }
         if (first)
             to.begin_events();
-        if (!seen->what)
-            break;  // it was removed
+        if (!seen->what) {
+            to.event("removed", "{\"id\":" + json_quote(id) + "}");
+            break;
+        }
         const auto& j = *seen->what;
         std::string out;
         bool runs = j.life.state != job_state::queued;

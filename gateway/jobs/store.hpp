@@ -7,6 +7,7 @@
 #include "jobs/job.hpp"
 #include "jobs/runner_locks.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -97,6 +98,14 @@ public:
                                                          const runner_locks& locks);
 
     // --- whoever wants jobs done ---
+    // All or none, in this order: what `source` gives to its argument, until that says false.
+    // `told`: each, before anything is committed. False: none, for there is a conflict.
+    using add_job = std::function<bool(const new_job&)>;
+    store_result<bool> submit_each(const std::function<void(const add_job&)>& source,
+                                   std::int64_t now,
+                                   const std::function<void(const submitted&)>& told);
+    // A job as it stands in the transaction under way.
+    std::optional<job> load(std::string_view id, const job_scope& whose);
     // All or none, in this order.
     store_result<std::vector<submitted>> submit(const std::vector<new_job>& jobs, std::int64_t now);
     store_result<std::optional<job>> find(std::string_view id, const job_scope& whose);
@@ -151,7 +160,6 @@ private:
         return value;
     }
 
-    std::optional<job> load(std::string_view id, const job_scope& whose);
     void report(const runner_turn& t, const job_report& r, runner_news& news);
     void claim(const runner_turn& t, runner_news& news);
     store_result<job_answer> change(std::string_view id, const job_scope& whose, job_event e,

@@ -81,7 +81,7 @@ def test_a_file_with_mistakes_submits_nothing_and_tells_all_of_them(simulate, jo
         [BUILD / "ollama-gateway", "jobs", "submit", file, "--config", jobs.gateway.config_file],
         capture_output=True, text=True,
     )  # fmt: skip
-    assert run.returncode == 2 and ":2: path: must be" in run.stderr and ":4: must be an object" in run.stderr
+    assert run.returncode == 2 and ":2: path: must be" in run.stderr and ":4: is not valid JSON" in run.stderr
     assert jobs.list()["jobs"] == []
 
 
@@ -148,3 +148,25 @@ def test_live_calls_overtake_waiting_jobs_and_find_a_permit(simulate, jobs_on, p
     assert jobs.count("queued") > 900
     jobs.sql("UPDATE jobs SET state = 4, finished_at = created_at WHERE state = 0")
     jobs.until_finished()
+
+
+def run(jobs, *arguments):
+    command = [BUILD / "ollama-gateway", "jobs", *arguments, "--config", jobs.gateway.config_file]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60 * PATIENCE)
+
+
+def test_whoever_waits_for_a_batch_is_told_which_jobs_failed_and_why(simulate, jobs_on, tmp_path):
+    jobs = jobs_on(simulate(QUICK))
+    file = lines_file(tmp_path / "x.jsonl", [chat("a"), chat("b", "nobody")])
+    done = run(jobs, "submit", file, "--batch", "n", "--wait")
+    (failed,) = jobs.list("?status=failed")["jobs"]
+    assert done.returncode == 1
+    assert f"job {failed['id']} (n:2) failed: {failed['error']}" in done.stderr
+
+
+def test_show_needs_an_id_and_takes_it_in_capitals(simulate, jobs_on):
+    jobs = jobs_on(simulate(QUICK))
+    job = jobs.submit()
+    shown = run(jobs, "show")
+    assert shown.returncode == 2 and "name jobs" in shown.stderr
+    assert job["id"] in jobs.command("show", job["id"].upper())
