@@ -92,7 +92,10 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
       queue_pages_({exchange_, fleet_, generations_, embeddings_, draining_}),
       admin_pages_({exchange_, fleet_, generations_, embeddings_, counted_, queue_pages_, all_jobs_,
                     clients_, admins_, memory_, draining_, started_, [this] { return settings_; },
-                    [this] { return job_store_ ? job_store_->counts() : job_counts(); },
+                    [this] {
+                        return job_runner_ ? job_runner_->amended(job_store_->counts())
+                                           : job_counts();
+                    },
                     [this] { return warnings(); }, [this] { return reload(); }, [this] { drain(); },
                     [this] { return addresses(); }}),
       beat_now_(io)

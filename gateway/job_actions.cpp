@@ -81,7 +81,11 @@ std::string shown(std::string_view text, std::size_t most = 200)
 
 class actions {
 public:
-    actions(const jobs_wish& w, const config& c, job_store& s) : wish_(w), config_(c), store_(s) {}
+    actions(const jobs_wish& w, const config& c, job_store& s) : wish_(w), config_(c), store_(s)
+    {
+        for (const auto& id : w.ids)
+            ids_.push_back(to_lower(id));
+    }
 
     int list()
     {
@@ -107,7 +111,7 @@ public:
                   << "ERROR\n";
         for (const auto& j : page->jobs) {
             auto took = j.started_at ? how_long(j.finished_at.value_or(now) - *j.started_at) : "";
-            std::cout << std::setw(34) << j.id << std::setw(11) << word(j.life.state)
+            std::cout << std::setw(34) << j.id << std::setw(11) << word(told_state(j))
                       << std::setw(6) << how_long(now - j.created_at) << std::setw(6) << took
                       << std::setw(5) << j.life.attempt << std::setw(24) << shown(j.model, 23)
                       << std::setw(18) << shown(j.batch.value_or(""), 17)
@@ -121,7 +125,7 @@ public:
     int show()
     {
         int code = done;
-        for (const auto& id : wish_.ids) {
+        for (const auto& id : ids_) {
             auto got = store_.with_answer(id, all);
             if (!got)
                 return complain(failed, got.error().text);
@@ -144,7 +148,7 @@ public:
     {
         std::size_t good = 0;
         int code = done;
-        for (const auto& id : wish_.ids) {
+        for (const auto& id : ids_) {
             auto answer = (this->*act)(id);
             if (!error_.empty())
                 return complain(failed, error_);
@@ -212,11 +216,12 @@ private:
     bool each_of_batch(Act&& act)
     {
         constexpr unsigned at_once = 100;
-        if (wish_.batch.empty())
+        const auto& name = wish_.batch.empty() ? batch_ : wish_.batch;
+        if (name.empty())
             return true;
         std::int64_t last = 0;
         for (std::size_t n = at_once; n == at_once;) {
-            auto some = store_.batch(wish_.batch, last, at_once);
+            auto some = store_.batch(name, last, at_once);
             if (!some) {
                 error_ = some.error().text;
                 return false;
@@ -239,7 +244,7 @@ private:
         };
         auto time = [](const maybe_number& t) { return t ? rfc3339_of_ms(*t) : std::string("-"); };
         line("id", j.id);
-        line("status", std::string(word(j.life.state)) +
+        line("status", std::string(word(told_state(j))) +
                            (j.life.cancel_asked ? " (asked to be cancelled)" : ""));
         line("path", j.target);
         line("model", j.model);
@@ -256,8 +261,10 @@ private:
 
     bool read_lines(std::vector<new_job>& jobs);
     int follow(std::size_t count);
+    int tell_bad();
 
     const jobs_wish& wish_;
+    std::vector<std::string> ids_;
     const config& config_;
     job_store& store_;
     std::string error_;
@@ -368,9 +375,32 @@ int actions::follow(std::size_t count)
                "  " + std::to_string((*counts)[job_state::running]) + " running, " +
                    std::to_string(bad) + " failed");
         if (over >= count || (*counts)[job_state::queued] + (*counts)[job_state::running] == 0)
-            return bad == 0 ? done : failed;
+            break;
         std::this_thread::sleep_for(500ms);
     }
+    return tell_bad();
+}
+
+// Which of the batch have not succeeded, and why.
+int actions::tell_bad()
+{
+    constexpr std::size_t most_told = 20;
+    std::size_t bad = 0;
+    auto told = each_of_batch([&](const job& j) {
+        if (j.life.state != job_state::failed && j.life.state != job_state::cancelled)
+            return true;
+        if (++bad <= most_told)
+            complain(failed, "job " + j.id + " (" + shown(j.idempotency_key.value_or("-")) + ") " +
+                                 std::string(word(j.life.state)) +
+                                 (j.error ? ": " + shown(*j.error) : ""));
+        return true;
+    });
+    if (!told)
+        return complain(failed, error_);
+    if (bad > most_told)
+        complain(failed, "and " + std::to_string(bad - most_told) + " more: jobs list --batch " +
+                             batch_ + " --status failed");
+    return bad == 0 ? done : failed;
 }
 
 int actions::results()
@@ -391,13 +421,13 @@ int actions::results()
         bool good = j.life.state == job_state::succeeded;
         std::cout << "{\"id\":" << json_quote(j.id)
                   << ",\"idempotency_key\":" << text(j.idempotency_key)
-                  << ",\"batch\":" << text(j.batch) << ",\"status\":\"" << word(j.life.state)
+                  << ",\"batch\":" << text(j.batch) << ",\"status\":\"" << word(told_state(j))
                   << "\",\"error\":" << text(j.error)
                   << ",\"result\":" << (good ? answer_json(j.content_type, (*got)->answer) : "null")
                   << "}\n";
         return true;
     };
-    for (const auto& id : wish_.ids)
+    for (const auto& id : ids_)
         if (!tell(id))
             return complain(failed, error_);
     if (!each_of_batch([&](const job& j) { return tell(j.id); }))
@@ -418,6 +448,8 @@ int do_jobs(const jobs_wish& w, const config& c)
     if (w.verb != "submit" && !std::filesystem::exists(path))
         return complain(failed, "there is no job store at " + path);
     bool names = w.verb == "results" || w.verb == "cancel" || w.verb == "retry";
+    if (w.verb == "show" && w.ids.empty())
+        return complain(bad_usage, "show: name jobs");
     if (names && w.ids.empty() && w.batch.empty())
         return complain(bad_usage, w.verb + ": name jobs, or a --batch");
     runner_locks locks(path);

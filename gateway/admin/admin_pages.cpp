@@ -46,7 +46,7 @@ awaitable<void> admin_pages::answer(const page_request& r, responder& to)
     if (!controls && !reads) {
         fail(fault_code::not_found, "no such page");
     } else if (controls ? method != "POST" : method != "GET" && method != "HEAD") {
-        fail(fault_code::bad_method, controls ? "use POST" : "use GET");
+        to.takes_only(controls ? "POST" : "GET, HEAD");
     } else if (controls) {
         control(r, to);
     } else if (path == "/metrics") {

@@ -61,7 +61,7 @@ std::string job_pages::status_event(const job& j, std::uint64_t before,
     queue_status s;
     if (at) {
         s = *at;
-    } else if (j.life.state == job_state::running) {
+    } else if (told_state(j) == job_state::running) {
         s.status = phase::processing;
     } else {
         s.position = std::size_t(before) + 1;
@@ -117,8 +117,10 @@ awaitable<void> job_pages::events(std::string id, const page_request& r, respond
         }
         if (first)
             to.begin_events();
-        if (!seen->what)
-            break;  // it was removed
+        if (!seen->what) {
+            to.event("removed", "{\"id\":" + json_quote(id) + "}");
+            break;
+        }
         const auto& j = *seen->what;
         std::string out;
         bool runs = j.life.state != job_state::queued;

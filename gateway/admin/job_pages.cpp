@@ -10,6 +10,8 @@
 
 namespace gateway {
 
+using boost::system::result;
+
 namespace {
 
 constexpr std::string_view here = "/gateway/jobs";
@@ -129,65 +131,126 @@ awaitable<void> job_pages::answer(const page_request& r, responder& to)
                (!whole_list && verb.empty() && method == "DELETE")) {
         co_await change(std::move(id), std::move(verb), r, to);
     } else {
-        to.fail(no(fault_code::bad_method, changes        ? "use POST"
-                                           : whole_list   ? "use GET or POST"
-                                           : verb.empty() ? "use GET or DELETE"
-                                                          : "use GET"));
+        to.takes_only(changes        ? "POST"
+                      : whole_list   ? "GET, HEAD, POST"
+                      : verb.empty() ? "GET, HEAD, DELETE"
+                                     : "GET");
     }
 }
 
+namespace {
+
+// What POST /gateway/jobs is about, for the store's thread: it reads the jobs one by one out of the
+// body, so that nothing of a list is held but its text and its answer.
+struct intake {
+    std::string body;
+    std::string client;
+    std::optional<std::string> owner;
+    std::optional<std::string> key;  // the header's
+    job_scope scope;
+
+    result<bool, fault> each(const std::function<bool(new_job)>& take) const
+    {
+        bool differs = false;
+        auto many = each_submission(body, [&](new_job j) {
+            j.id = random_id();
+            j.client = client;
+            j.owner = owner;
+            differs = key && j.idempotency_key.value_or(*key) != *key;
+            if (key)
+                j.idempotency_key = key;
+            return take(std::move(j));
+        });
+        if (many && key && (*many || differs))
+            return no(fault_code::bad_request,
+                      *many ? "Idempotency-Key: is for one job; in a list each has its own"
+                            : "Idempotency-Key: is not the idempotency_key of the body");
+        return many;
+    }
+};
+
+struct taken_in {
+    std::optional<fault> mistake;
+    bool many = false;
+    std::string first;               // its id
+    std::vector<std::string> parts;  // of the answer
+};
+
+store_result<taken_in> take_in(job_store& s, const intake& in)
+{
+    constexpr std::size_t part = 64 * 1024;
+    taken_in t;
+    auto good = in.each([](const new_job&) { return true; });
+    if (!good) {
+        t.mistake = good.error();
+        return t;
+    }
+    t.many = *good;
+    t.parts.emplace_back(t.many ? "{\"jobs\":[" : "");
+    auto source = [&](const job_store::add_job& add) { (void)in.each(add); };
+    auto tell = [&](const submitted& one) {
+        auto j = s.load(one.id, in.scope);
+        if (!j)
+            return;
+        if (t.first.empty())
+            t.first = one.id;
+        else
+            t.parts.back() += ',';
+        t.parts.back() += job_json(*j);
+        if (t.parts.back().size() >= part) {
+            t.parts.emplace_back();
+            t.parts.back().reserve(part + 1024);
+        }
+    };
+    auto done = s.submit_each(source, unix_ms(), tell);
+    if (!done)
+        return done.error();
+    if (!*done || t.first.empty())
+        t.mistake = no(fault_code::conflict, "this idempotency_key was used for another request");
+    if (t.many)
+        t.parts.back() += "],\"next_cursor\":null}";
+    return t;
+}
+
+// What it costs at most, beside the body itself: its text once more, and an answer for each job.
+std::uint64_t cost_of(std::string_view body)
+{
+    constexpr std::size_t shortest_job = 40, answer = 400, most_at_once = 10'000;
+    return 2 * body.size() + std::min(body.size() / shortest_job + 1, most_at_once) * answer;
+}
+
+}  // namespace
+
 awaitable<void> job_pages::submit(const page_request& r, responder& to)
 {
-    auto read = read_submission(r.body);
-    if (!read) {
-        to.fail(read.error());
+    memory_budget::share held(room_->memory);
+    if (!held.hold(cost_of(r.body))) {
+        to.fail({fault_code::overloaded, "out of memory for so many jobs (limits.memory)",
+                 whose::ours, retry::elsewhere, 5});
         co_return;
     }
-    bool many = read->many;
-    auto jobs = std::make_shared<std::vector<new_job>>(std::move(read->jobs));
-    for (auto& j : *jobs) {
-        j.id = random_id();
-        j.client = r.who.client;
-        j.owner = owner_of(r.who);
-    }
-    auto scope = scope_of(r.who);
-    struct outcome {
-        std::vector<submitted> told;
-        job_page page;
-    };
-    auto work = [jobs, scope](job_store& s) -> store_result<outcome> {
-        auto got = s.submit(*jobs, unix_ms());
-        if (!got)
-            return got.error();
-        outcome o{std::move(*got), {}};
-        for (const auto& one : o.told) {
-            if (one.conflict)
-                break;
-            auto j = s.find(one.id, scope);
-            if (!j)
-                return j.error();
-            if (*j)
-                o.page.jobs.push_back(std::move(**j));
-        }
-        return o;
-    };
+    auto in = std::make_shared<intake>();
+    in->body = r.body;
+    in->client = r.who.client;
+    in->owner = owner_of(r.who);
+    in->scope = scope_of(r.who);
+    if (auto key = r.head.get("Idempotency-Key"); !key.empty())
+        in->key = std::string(key);
+    auto work = [in = std::shared_ptr<const intake>(in)](job_store& s) { return take_in(s, *in); };
     auto done = co_await room_->store.ask(std::move(work));
     if (!done) {
         to.fail(unusable(done.error()));
         co_return;
     }
-    auto conflict = std::find_if(done->told.begin(), done->told.end(),
-                                 [](const submitted& s) { return s.conflict; });
-    if (conflict != done->told.end() || done->page.jobs.empty()) {
-        to.fail(no(fault_code::conflict, "this idempotency_key was used for another request"));
+    if (done->mistake) {
+        to.fail(*done->mistake);
         co_return;
     }
     room_->runner.look();
-    if (many)
-        to.json(202, job_list_json(done->page));
+    if (done->many)
+        co_await to.json_in_parts(202, std::move(done->parts));
     else
-        to.whole(202, "application/json", job_json(done->page.jobs.front()),
-                 location(done->page.jobs.front().id));
+        to.whole(202, "application/json", done->parts.front(), location(done->first));
 }
 
 awaitable<void> job_pages::take(const call& c, const page_request& r, responder& to)
@@ -234,10 +297,12 @@ awaitable<void> job_pages::list(const page_request& r, responder& to)
     }
     auto work = [l](job_store& s) { return s.list(l.filter, l.limit, l.cursor); };
     auto page = co_await room_->store.ask(std::move(work));
-    if (page)
-        to.json(200, job_list_json(*page));
-    else
+    if (!page) {
         to.fail(unusable(page.error()));
+        co_return;
+    }
+    room_->runner.amend(*page, l.filter, l.limit, l.cursor);
+    to.json(200, job_list_json(*page));
 }
 
 awaitable<void> job_pages::show(std::string id, const page_request& r, responder& to)
@@ -253,6 +318,26 @@ awaitable<void> job_pages::show(std::string id, const page_request& r, responder
         to.fail(no_such_job());
         co_return;
     }
+    bool all_written = (*got)->what.life.state == job_state::succeeded;
+    room_->runner.amend((*got)->what);
+    if (!all_written && (*got)->what.life.state == job_state::succeeded) {
+        // It has succeeded here, and not all of its answer is in the store.
+        auto number = (*got)->what.number;
+        auto rest = [number](job_store& s) { return s.pieces(number, 0, SIZE_MAX); };
+        auto pieces = co_await room_->store.ask(std::move(rest));
+        auto answer =
+            pieces ? room_->runner.answer_of((*got)->what, std::move(pieces->data)) : std::nullopt;
+        if (answer) {
+            (*got)->answer = std::move(*answer);
+        } else {
+            auto again = [id, scope](job_store& s) { return s.with_answer(id, scope); };
+            got = co_await room_->store.ask(std::move(again));
+            if (!got || !*got) {
+                to.fail(got ? no_such_job() : unusable(got.error()));
+                co_return;
+            }
+        }
+    }
     auto share = memory_budget::share(room_->memory);
     if (share.hold((*got)->answer.size() * 3))
         to.json(200, job_json((*got)->what, (*got)->answer));
@@ -265,6 +350,20 @@ awaitable<void> job_pages::change(std::string id, std::string verb, const page_r
                                   responder& to)
 {
     auto scope = scope_of(r.who);
+    auto& runner = room_->runner;
+    // What runs here is ended here, whether that can be written now or not.
+    auto mine = runner.one_of_its_own(id, scope);
+    if (mine && finished(mine->life.state) && verb != "cancel") {
+        to.fail(unusable({store_error::kind::passing, "the job's end is not written yet"}));
+        co_return;
+    }
+    if (mine && (finished(mine->life.state) ||
+                 (verb != "cancel" && told_state(*mine) == job_state::running))) {
+        to.fail(no(fault_code::conflict, "the job is " + std::string(word(told_state(*mine)))));
+        co_return;
+    }
+    if (mine && verb == "cancel")
+        runner.cancel(mine->number);
     struct outcome {
         job_answer what;
         std::optional<job> now;
@@ -281,17 +380,28 @@ awaitable<void> job_pages::change(std::string id, std::string verb, const page_r
         return outcome{*done, std::move(*now)};
     };
     auto done = co_await room_->store.ask(std::move(work));
+    if (!done && mine && verb == "cancel") {
+        auto now = runner.one_of_its_own(id, scope);
+        to.json(202, job_json(now ? *now : *mine));
+        co_return;
+    }
     if (!done) {
         to.fail(unusable(done.error()));
         co_return;
     }
-    auto state = done->now ? std::string(word(done->now->life.state)) : std::string("gone");
-    if (done->what == job_answer::unknown) {
+    if (done->now)
+        runner.amend(*done->now);
+    auto state = std::string(done->now ? word(told_state(*done->now)) : "gone");
+    if (mine && verb == "cancel" && done->what != job_answer::unknown) {
+        to.json(202, job_json(done->now ? *done->now : *mine));
+    } else if (done->what == job_answer::unknown) {
         to.fail(no_such_job());
     } else if (done->what == job_answer::not_now) {
         to.fail(no(fault_code::conflict, "the job is " + state));
     } else {
-        room_->runner.look();
+        if (mine && !done->now)
+            runner.forget(mine->number);
+        runner.look();
         if (done->now)
             to.json(done->what == job_answer::asked ? 202 : 200, job_json(*done->now));
         else

@@ -14,6 +14,7 @@ using boost::system::result;
 namespace {
 
 constexpr std::size_t most_at_once = 10'000;
+constexpr auto no_object = "must be an object: {\"path\": \"/api/chat\", \"body\": {…}}";
 constexpr std::size_t longest_name = 200;  // of a batch, of an idempotency key
 
 fault wrong(const std::string& place, std::string why)
@@ -24,29 +25,35 @@ fault wrong(const std::string& place, std::string why)
 
 class reader {
 public:
-    explicit reader(std::string_view text) : text_(text), at_(text) {}
-
-    result<submission, fault> read()
+    reader(std::string_view text, const std::function<bool(new_job)>& take)
+        : text_(text), at_(text), take_(take)
     {
-        submission s;
-        s.many = at_.peek() == '[';
-        if (s.many) {
+    }
+
+    result<bool, fault> read()
+    {
+        bool many = at_.peek() == '[';
+        if (many) {
             at_.each_element([&] {
-                if (s.jobs.size() == most_at_once)
+                if (count_ == most_at_once)
                     return no("", "at most " + std::to_string(most_at_once) + " jobs at once");
-                return one("[" + std::to_string(s.jobs.size()) + "]", s);
+                return one("[" + std::to_string(count_) + "]");
             });
-        } else {
-            one("", s);
+        } else if (at_.peek() == '{') {
+            one("");
+        } else if (at_.skip() && at_.peek() == '\0' && at_.at() == text_.size()) {
+            no("", no_object);
         }
         if (mistake_)
             return *mistake_;
+        if (enough_)
+            return many;
         if (at_.wrong() != nullptr || at_.peek() != '\0' || at_.at() != text_.size())
             return wrong("", "is not valid JSON at byte " + std::to_string(at_.at()) +
                                  (at_.wrong() != nullptr ? std::string(": ") + at_.wrong() : ""));
-        if (s.jobs.empty())
+        if (count_ == 0)
             return wrong("", "there is no job in it");
-        return s;
+        return many;
     }
 
 private:
@@ -57,12 +64,12 @@ private:
         return false;
     }
 
-    bool one(const std::string& place, submission& into)
+    bool one(const std::string& place)
     {
         static constexpr std::array<std::string_view, 5> known = {"path", "body", "batch",
                                                                   "priority", "idempotency_key"};
         if (at_.peek() != '{')
-            return no(place, "must be an object: {\"path\": \"/api/chat\", \"body\": {…}}");
+            return no(place, no_object);
         new_job j;
         std::string priority = "background";
         std::string_view body;
@@ -103,8 +110,11 @@ private:
         if (priority != "background" && priority != "interactive")
             return no(dot("priority"), "must be \"background\" or \"interactive\"");
         j.interactive = priority == "interactive";
-        return what_is_asked(dot("path"), dot("body"), body, j) &&
-               (into.jobs.push_back(std::move(j)), true);
+        if (!what_is_asked(dot("path"), dot("body"), body, j))
+            return false;
+        ++count_;
+        enough_ = !take_(std::move(j));
+        return !enough_;
     }
 
     // The value as it is written.
@@ -155,14 +165,30 @@ private:
 
     std::string_view text_;
     json_cursor at_;
+    const std::function<bool(new_job)>& take_;
+    std::size_t count_ = 0;
+    bool enough_ = false;
     std::optional<fault> mistake_;
 };
 
 }  // namespace
 
+result<bool, fault> each_submission(std::string_view body, const std::function<bool(new_job)>& take)
+{
+    return reader(body, take).read();
+}
+
 result<submission, fault> read_submission(std::string_view body)
 {
-    return reader(body).read();
+    submission s;
+    auto many = each_submission(body, [&](new_job j) {
+        s.jobs.push_back(std::move(j));
+        return true;
+    });
+    if (!many)
+        return many.error();
+    s.many = *many;
+    return s;
 }
 
 }  // namespace gateway

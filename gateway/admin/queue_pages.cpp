@@ -69,8 +69,7 @@ awaitable<void> queue_pages::answer(const page_request& r, responder& to)
     if (!known) {
         to.fail(no_such("no such page"));
     } else if (verb == "cancel" ? !posts : !reads) {
-        to.fail({fault_code::bad_method, verb == "cancel" ? "use POST" : "use GET", whose::client,
-                 retry::no, 0});
+        to.takes_only(verb == "cancel" ? "POST" : "GET, HEAD");
     } else if (path == "/gateway/queue") {
         to.json(200, queue());
     } else if (!may_see(id, r.who)) {

@@ -45,6 +45,7 @@ std::string_view word(outcome o)
         case outcome::not_tried: return "not_tried";
         case outcome::refused: return "refused";
         case outcome::cancelled: return "cancelled";
+        case outcome::gateway_stopped: return "gateway_stopped";
     }
     return "not_tried";
 }

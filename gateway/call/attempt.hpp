@@ -19,8 +19,9 @@ enum class outcome : std::uint8_t {
     does_not_fit,
     stuck,
     not_tried,
-    refused,    // by the queue; never an attempt's own, only a call's
-    cancelled,  // by an operator; never an attempt's own, only a call's
+    refused,          // by the queue; never an attempt's own, only a call's
+    cancelled,        // by an operator; never an attempt's own, only a call's
+    gateway_stopped,  // with a job's run in it: what came of it nobody knows
 };
 
 std::string_view word(outcome o);

@@ -52,6 +52,11 @@ public:
     // (courtesy.hpp).
     virtual void tell(const queue_status& status, bool over, bool refresh) = 0;
 
+    // It stands in the queue, or stands there again: nothing of it is under way.
+    virtual void queued() {}
+    // Its bytes are on an upstream's wire.
+    virtual void sent() {}
+
     // The upstream's head, unless one was committed; then only its body counts.
     virtual void head(const answer_head& head, const timing& t,
                       const std::vector<attempt>& tried) = 0;
@@ -75,6 +80,9 @@ public:
                            const timing& t) = 0;
     // Ends without another word, and never looks complete.
     virtual void cut() = 0;
+    // All that was tried, as long as it took: when the call is over, before its end is told if that
+    // is told by one of the three above.
+    virtual void attempted(const std::vector<attempt>&) {}
 };
 
 // What serves a call: the exchange. Returns when everything of it is over but for bytes that the

@@ -22,17 +22,23 @@ void responder::begin(int status, std::string_view type, std::string_view fields
     answered_ = true;
 }
 
-void responder::whole(int status, std::string_view type, std::string_view body,
-                      std::string_view fields)
+void responder::begin_whole(int status, std::string_view type, std::string_view fields,
+                            std::size_t size)
 {
     begin(status, type, fields);
     if (status != 204)
-        out_.append("Content-Length: ").append(std::to_string(body.size())).append("\r\n");
+        out_.append("Content-Length: ").append(std::to_string(size)).append("\r\n");
     if (!manners_.keep_alive)
         out_ += "Connection: close\r\n";
     else if (manners_.http_1_0)
         out_ += "Connection: keep-alive\r\n";
     out_ += "\r\n";
+}
+
+void responder::whole(int status, std::string_view type, std::string_view body,
+                      std::string_view fields)
+{
+    begin_whole(status, type, fields, body.size());
     if (!manners_.head_only)
         out_ += body;
     to_.write(out_);
@@ -40,11 +46,38 @@ void responder::whole(int status, std::string_view type, std::string_view body,
         to_.shut();
 }
 
-void responder::fail(const fault& f, dialect d)
+awaitable<void> responder::json_in_parts(int status, std::vector<std::string> parts)
 {
-    std::string fields;
+    std::size_t size = 0;
+    for (const auto& p : parts)
+        size += p.size();
+    begin_whole(status, "application/json", {}, size);
+    to_.write(out_);
+    for (auto& p : parts) {
+        to_.write(p);
+        std::string().swap(p);
+        bool here = co_await room();
+        if (!here)
+            break;
+    }
+    if (!manners_.keep_alive)
+        to_.shut();
+}
+
+void responder::takes_only(std::string_view methods)
+{
+    std::string why = "use ";
+    for (char c : methods)
+        why += c == ',' ? std::string(" or") : std::string(1, c);
+    fail({fault_code::bad_method, std::move(why), whose::client, retry::no, 0}, dialect::native,
+         "Allow: " + std::string(methods) + "\r\n");
+}
+
+void responder::fail(const fault& f, dialect d, std::string_view more)
+{
+    std::string fields(more);
     if (f.retry_after > 0)
-        fields = "Retry-After: " + std::to_string(f.retry_after) + "\r\n";
+        fields += "Retry-After: " + std::to_string(f.retry_after) + "\r\n";
     whole(http_status(f.code, d),
           d == dialect::native ? "application/json; charset=utf-8" : "application/json",
           error_body(f, d, {}), fields);

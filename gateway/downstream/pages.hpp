@@ -10,6 +10,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gateway {
 
@@ -28,7 +29,11 @@ public:
     void whole(int status, std::string_view type, std::string_view body,
                std::string_view fields = {});
     void json(int status, std::string_view body) { whole(status, "application/json", body); }
-    void fail(const fault& f, dialect d = dialect::native);
+    // A long one in parts, each given up as the client takes it.
+    awaitable<void> json_in_parts(int status, std::vector<std::string> parts);
+    void fail(const fault& f, dialect d = dialect::native, std::string_view fields = {});
+    // The page is there, and takes only `methods`: "GET, HEAD".
+    void takes_only(std::string_view methods);
 
     // An answer in pieces: server-sent events.
     void begin_events();
@@ -48,6 +53,7 @@ public:
 
 private:
     void begin(int status, std::string_view type, std::string_view fields);
+    void begin_whole(int status, std::string_view type, std::string_view fields, std::size_t size);
 
     client_connection& to_;
     manners manners_;

@@ -13,8 +13,8 @@ namespace gateway {
 std::string random_id()
 {
     // One system call gives bits for many.
-    static std::array<std::uint8_t, 4096> bits;
-    static std::size_t used = bits.size();
+    thread_local std::array<std::uint8_t, 4096> bits;
+    thread_local std::size_t used = bits.size();
     if (used + 16 > bits.size()) {
         std::size_t have = 0;
         while (have < bits.size()) {

@@ -27,6 +27,7 @@ void exchange::finish(live_call& live, const ending& e, const site* at)
     bool an_attempt = live.attempt_open() && e.how != outcome::refused;
     if (an_attempt)
         live.tried(e.how, e.status, e.how == outcome::ok ? std::string() : words_of(e));
+    live.to().attempted(live.attempts_made());
     if (e.how == outcome::client_gone)
         live.to().cut();
     live.ends(e.how);

@@ -102,6 +102,7 @@ void live_call::queues(permit& p, const admission& at, instant until, std::funct
         waits_since_ = now;
     started_.reset();  // put back: nothing of it was done
     phase_ = phase::waiting;
+    to_.queued();
     courtesy_.queued(now);
     beat();
 }
@@ -145,6 +146,7 @@ duration live_call::waited_until(instant now) const
 void live_call::sent()
 {
     phase_ = phase::processing;
+    to_.sent();
 }
 
 void live_call::answered(int status)

@@ -30,7 +30,7 @@ std::string begun(const job& j)
 {
     std::string out = "{\"id\":";
     append_json_quoted(out, j.id);
-    append_text(out, "status", std::string(word(j.life.state)));
+    append_text(out, "status", std::string(word(told_state(j))));
     append_text(out, "path", j.target);
     append_text(out, "batch", j.batch);
     append_text(out, "priority", std::string(j.interactive ? "interactive" : "background"));

@@ -1,6 +1,7 @@
 #include "jobs/job_runner.hpp"
 
 #include "base/log.hpp"
+#include "jobs/attempt_list.hpp"
 #include "jobs/unix_time.hpp"
 
 #include <algorithm>
@@ -16,14 +17,6 @@ constexpr auto look_every = 500ms;   // while nothing runs: what other processes
 constexpr auto try_again = 1s;       // to write, when that failed
 constexpr auto heartbeat_every = 10s;
 constexpr auto sweep_every = 30s;
-
-// Two lists of JSON as one.
-std::string joined(const std::string& a, const std::string& b)
-{
-    if (a.size() <= 2 || b.size() <= 2)
-        return a.size() <= 2 ? b : a;
-    return a.substr(0, a.size() - 1) + "," + b.substr(1);
-}
 
 // The end of one that could not be a call.
 job_end refused(const fault& f)
@@ -59,7 +52,7 @@ void job_runner::stop()
 
 awaitable<void> job_runner::stopped(instant deadline)
 {
-    while (running_ && !active_.empty() && steady::now() < deadline)
+    while (running_ && !settled() && steady::now() < deadline)
         co_await ended_.wait_until(deadline);
     if (!active_.empty())
         log::error("jobs could not be written down before the end; they are begun again",
@@ -83,10 +76,12 @@ awaitable<void> job_runner::run()
     auto due = steady::now();
     while (!over_) {
         co_await wake_.wait_until(due);
+        turning_ = true;
         bool good = co_await turn();
+        turning_ = false;
         if (good && !stopping_ && steady::now() >= sweep_due_)
             good = co_await sweep();
-        if (stopping_ && active_.empty())
+        if (stopping_ && settled())
             ended_.tell();
         bool busy = !active_.empty() || with_.store.counts()[job_state::queued] != 0;
         due = steady::now() + (!good ? duration(try_again) : busy ? write_every : look_every);
@@ -129,26 +124,50 @@ std::optional<job_report> job_runner::report_of(active& a) const
         if (a.sink->answering() && !a.head_written)
             r.content_type = a.sink->content_type();
     }
-    if (a.over) {
-        auto end = a.sink ? a.sink->verdict() : refused(*a.refused);
-        r.over.emplace();
-        r.over->how = end.how;
-        if (!end.error.empty())
-            r.over->error = end.error;
-        r.over->attempts = joined(a.what.attempts, to_json(end.attempts));
-        if (end.later_s != 0)
-            r.over->not_before = unix_ms() + end.later_s * 1000;
-    }
-    if (r.data.empty() && !r.content_type && !r.over)
+    if (auto at = sent_at(a); at != a.what.started_at)
+        r.start = reported_start{at};
+    if (a.over)
+        r.over = end_of(a);
+    if (r.data.empty() && !r.content_type && !r.start && !r.over)
         return std::nullopt;
+    return r;
+}
+
+maybe_number job_runner::sent_at(const active& a)
+{
+    return a.sink ? a.sink->sent_at() : std::nullopt;
+}
+
+reported_end job_runner::end_of(const active& a)
+{
+    auto end = a.sink ? a.sink->verdict() : refused(*a.refused);
+    if (end.how == job_event::lose) {
+        if (end.attempts.empty())
+            end.attempts.push_back({a.what.model, "", outcome::gateway_stopped, 0, "", 0});
+        end.attempts.back().what = outcome::gateway_stopped;
+    }
+    reported_end r;
+    r.how = end.how;
+    if (!end.error.empty())
+        r.error = end.error;
+    r.attempts = joined(a.what.attempts, to_json(end.attempts));
+    r.at = a.ended_at;
+    if (end.later_s != 0)
+        r.not_before = a.ended_at + end.later_s * 1000;
+    r.cancel_asked = a.cancel_asked;
     return r;
 }
 
 void job_runner::give_back(std::vector<job_report> reports)
 {
-    for (auto& r : reports)
-        if (auto found = active_.find(r.number); found != active_.end() && found->second->sink)
+    for (auto& r : reports) {
+        auto found = active_.find(r.number);
+        if (found == active_.end())
+            continue;
+        if (found->second->sink)
             found->second->sink->give_back(std::move(r.data));
+        found->second->unwritable = found->second->over;
+    }
 }
 
 void job_runner::written(const std::vector<job_report>& reports)
@@ -160,6 +179,8 @@ void job_runner::written(const std::vector<job_report>& reports)
         auto& a = *found->second;
         a.at += r.data.size();
         a.head_written = a.head_written || r.content_type;
+        if (r.start)
+            a.what.started_at = r.start->at;
         if (a.sink)
             a.sink->written(r.data.size());
         if (r.over)
@@ -181,8 +202,10 @@ awaitable<bool> job_runner::turn()
     for (auto& [number, a] : active_)
         if (auto r = report_of(*a))
             t->reports.push_back(std::move(*r));
+    telling_ = t;
     auto work = [t](job_store& s) { return s.turn(*t); };
     auto news = co_await with_.store.ask(std::move(work));
+    telling_.reset();
     if (!news) {
         give_back(std::move(t->reports));
         co_return false;
@@ -190,16 +213,10 @@ awaitable<bool> job_runner::turn()
     written(t->reports);
     if (t->heartbeat)
         heartbeat_due_ = now + heartbeat_every;
-    for (auto number : news->not_mine) {
-        // Somebody else has it now: what it would still say here is nobody's.
-        auto found = active_.find(number);
-        if (found == active_.end())
-            continue;
-        log::warn("a job was taken over by another process", {{"id", found->second->what.id}});
-        if (found->second->sink)
-            found->second->sink->ending().request(stop_reason::cancelled, now);
-        active_.erase(found);
-    }
+    for (auto number : news->not_mine)
+        lost(number, "a job was taken over by another process");
+    for (auto number : news->gone)
+        lost(number, "a job that ran is not in the store any more");
     for (auto number : news->unwanted)
         if (auto found = active_.find(number); found != active_.end() && found->second->sink)
             found->second->sink->ending().request(stop_reason::cancelled, now);
@@ -211,6 +228,16 @@ awaitable<bool> job_runner::turn()
     co_return true;
 }
 
+// What it would still say here is nobody's.
+void job_runner::lost(std::int64_t number, const char* why)
+{
+    auto found = active_.find(number);
+    if (found == active_.end())
+        return;
+    log::warn(why, {{"id", found->second->what.id}});
+    forget(number);
+}
+
 void job_runner::begin(claimed_job j)
 {
     if (heartbeat_due_ < steady::now())
@@ -220,8 +247,7 @@ void job_runner::begin(claimed_job j)
     auto made = with_.make_call(a->what, std::move(j.request));
     if (!made) {
         a->refused = made.error();
-        a->over = true;
-        wake_.tell();
+        ends(*a);
         return;
     }
     a->request.emplace(std::move(*made));
@@ -231,18 +257,22 @@ void job_runner::begin(claimed_job j)
     spawn(with_.io, "job", serve(std::move(a)));
 }
 
+void job_runner::ends(active& a)
+{
+    a.over = true;
+    a.ended_at = unix_ms();
+    a.unwritable = !with_.store.trouble().empty();
+    wake_.tell();
+}
+
 awaitable<void> job_runner::serve(std::shared_ptr<active> a)
 {
     // However it ends, also by an exception: it does not run any more.
     struct leaving {
-        ~leaving()
-        {
-            one.over = true;
-            wake.tell();
-        }
+        ~leaving() { self.ends(one); }
+        job_runner& self;
         active& one;
-        event& wake;
-    } here{*a, wake_};
+    } here{*this, *a};
     co_await with_.calls.serve(*a->request, *a->sink);
 }
 

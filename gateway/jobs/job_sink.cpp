@@ -1,6 +1,7 @@
 #include "jobs/job_sink.hpp"
 
 #include "base/text.hpp"
+#include "jobs/unix_time.hpp"
 #include "jobs/upstream_words.hpp"
 
 #include <algorithm>
@@ -27,6 +28,12 @@ void job_sink::tell(const queue_status& status, bool over, bool refresh)
     if (over || refresh || at_.head_committed)
         return;
     status_ = status;
+}
+
+void job_sink::sent()
+{
+    if (!sent_at_)
+        sent_at_ = unix_ms();
 }
 
 void job_sink::head(const answer_head& h, const timing&, const std::vector<attempt>& tried)
@@ -97,7 +104,7 @@ void job_sink::fail(const fault& f, const std::vector<attempt>& tried, const tim
         return;
     }
     switch (f.code) {
-        case fault_code::draining: ends(job_event::put_back, {}, tried); break;
+        case fault_code::draining: ends(job_event::put_back, {}, {}); break;
         case fault_code::cancelled: ends(job_event::stop, {}, tried); break;
         // Nothing of it was begun: it waits, however long it takes.
         case fault_code::queue_full:
@@ -119,8 +126,17 @@ void job_sink::fail_with(int status, std::string_view body, const std::vector<at
 void job_sink::cut()
 {
     // The exchange says so of a client that left; here that is whoever ended it.
-    ends(ending_.why() == stop_reason::draining ? job_event::put_back : job_event::stop, {},
-         tried_);
+    if (ending_.why() == stop_reason::draining)
+        ends(job_event::put_back, {}, {});
+    else
+        ends(job_event::stop, {}, tried_);
+}
+
+void job_sink::attempted(const std::vector<attempt>& tried)
+{
+    tried_ = tried;
+    if (end_)
+        end_->attempts = tried;
 }
 
 void job_sink::ends(job_event how, std::string error, const std::vector<attempt>& tried,

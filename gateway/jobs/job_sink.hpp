@@ -27,6 +27,8 @@ public:
     stop& ending() override { return ending_; }
     progress at() const override { return at_; }
     void tell(const queue_status& status, bool over, bool refresh) override;
+    void queued() override { sent_at_.reset(); }
+    void sent() override;
     void head(const answer_head& h, const timing& t, const std::vector<attempt>& tried) override;
     void piece(char* data, std::size_t size, bool last) override;
     void flush() override {}
@@ -35,16 +37,19 @@ public:
     void fail_with(int status, std::string_view body, const std::vector<attempt>& tried,
                    const timing& t) override;
     void cut() override;
+    void attempted(const std::vector<attempt>& tried) override;
 
     // As it was told last; none before, and none once the answer has begun.
     const std::optional<queue_status>& waits() const { return status_; }
+    // When its call was sent to an upstream, in Unix milliseconds; none while it waits.
+    std::optional<std::int64_t> sent_at() const { return sent_at_; }
     bool answering() const { return at_.head_committed; }
     const std::string& content_type() const { return content_type_; }
 
     // What has come since: taken away, and given back when it could not be written.
     std::string take();
     void give_back(std::string unwritten);
-    std::size_t held() const { return held_.size(); }
+    const std::string& held() const { return held_; }
     void written(std::size_t bytes);
 
     // Once the exchange is done with it: how it ended. A run that ended without a word is lost.
@@ -61,6 +66,7 @@ private:
     stop ending_;
     progress at_;
     std::optional<queue_status> status_;
+    std::optional<std::int64_t> sent_at_;
     int status_code_ = 0;
     std::string content_type_;
     std::optional<stream_reader> reader_;

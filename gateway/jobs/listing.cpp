@@ -3,6 +3,7 @@
 #include "jobs/row.hpp"
 #include "jobs/store.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace gateway {
@@ -11,6 +12,9 @@ namespace {
 
 #define FROM_JOBS "SELECT " GATEWAY_JOB_COLUMNS " FROM jobs "
 #define NEWEST_FIRST " AND number < ?1 ORDER BY number DESC LIMIT ?2"
+// ?3: any, only what was not sent to an upstream yet, only what was.
+#define SENT " AND (?3 = 0 OR (started_at IS NULL) = (?3 = 1))"
+enum class sent : std::uint8_t { any, not_yet, has_been };
 
 std::vector<job> rows(query& q)
 {
@@ -29,32 +33,60 @@ job_counts counted(query& q)
     return c;
 }
 
+// Taken up, and not sent to an upstream yet: few, for few are taken up at once.
+std::int64_t waiting(database& db)
+{
+    query q(db,
+            "SELECT count(*) FROM jobs INDEXED BY jobs_running WHERE state = 1 AND started_at IS "
+            "NULL");
+    return q.row() ? q.number(0) : 0;
+}
+
 // One literal for each set of conditions: the planner must know which columns are compared.
-std::vector<job> page_of(database& db, const job_filter& f, std::int64_t under, unsigned limit)
+std::vector<job> page_of(database& db, const job_filter& f, std::int64_t under, unsigned limit,
+                         sent which)
 {
     auto state = static_cast<std::int64_t>(f.state.value_or(job_state::queued));
     auto owner = f.whose.owner;
     auto get = [&](const char* sql, const auto&... more) {
-        query q(db, sql, under, limit, more...);
+        query q(db, sql, under, limit, std::int64_t(which), more...);
         return rows(q);
     };
     if (f.whose.all) {
         if (f.batch && f.state)
-            return get(FROM_JOBS "WHERE batch = ?3 AND state = ?4" NEWEST_FIRST, *f.batch, state);
+            return get(FROM_JOBS "WHERE batch = ?4 AND state = ?5" SENT NEWEST_FIRST, *f.batch,
+                       state);
         if (f.batch)
-            return get(FROM_JOBS "WHERE batch = ?3" NEWEST_FIRST, *f.batch);
+            return get(FROM_JOBS "WHERE batch = ?4" NEWEST_FIRST, *f.batch);
         if (f.state)
-            return get(FROM_JOBS "WHERE state = ?3" NEWEST_FIRST, state);
+            return get(FROM_JOBS "WHERE state = ?4" SENT NEWEST_FIRST, state);
         return get(FROM_JOBS "WHERE 1" NEWEST_FIRST);
     }
     if (f.batch && f.state)
-        return get(FROM_JOBS "WHERE owner IS ?3 AND batch = ?4 AND state = ?5" NEWEST_FIRST, owner,
-                   *f.batch, state);
+        return get(FROM_JOBS "WHERE owner IS ?4 AND batch = ?5 AND state = ?6" SENT NEWEST_FIRST,
+                   owner, *f.batch, state);
     if (f.batch)
-        return get(FROM_JOBS "WHERE owner IS ?3 AND batch = ?4" NEWEST_FIRST, owner, *f.batch);
+        return get(FROM_JOBS "WHERE owner IS ?4 AND batch = ?5" NEWEST_FIRST, owner, *f.batch);
     if (f.state)
-        return get(FROM_JOBS "WHERE owner IS ?3 AND state = ?4" NEWEST_FIRST, owner, state);
-    return get(FROM_JOBS "WHERE owner IS ?3" NEWEST_FIRST, owner);
+        return get(FROM_JOBS "WHERE owner IS ?4 AND state = ?5" SENT NEWEST_FIRST, owner, state);
+    return get(FROM_JOBS "WHERE owner IS ?4" NEWEST_FIRST, owner);
+}
+
+// What runs and was not sent yet is told as queued: a second, short list.
+std::vector<job> told_page_of(database& db, const job_filter& f, std::int64_t under, unsigned limit)
+{
+    if (f.state == job_state::running)
+        return page_of(db, f, under, limit, sent::has_been);
+    auto all = page_of(db, f, under, limit, sent::any);
+    if (f.state != job_state::queued)
+        return all;
+    auto taken_up = f;
+    taken_up.state = job_state::running;
+    for (auto& j : page_of(db, taken_up, under, limit, sent::not_yet))
+        all.push_back(std::move(j));
+    std::sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.number > b.number; });
+    all.resize(std::min<std::size_t>(all.size(), limit));
+    return all;
 }
 
 }  // namespace
@@ -64,7 +96,8 @@ store_result<job_page> job_store::list(const job_filter& f, unsigned limit, std:
     begin(false);
     job_page page;
     auto under = cursor == 0 ? std::numeric_limits<std::int64_t>::max() : cursor;
-    page.jobs = page_of(db_, f, under, limit + 1);  // one more tells whether there is a next page
+    page.jobs =
+        told_page_of(db_, f, under, limit + 1);  // one more tells whether there is a next page
     if (page.jobs.size() > limit) {
         page.jobs.pop_back();
         page.cursor = page.jobs.back().number;
@@ -91,6 +124,7 @@ store_result<std::uint64_t> job_store::before(const job& j)
                 j.interactive, j.number);
     std::int64_t n = more.row() ? more.number(0) : 0;
     n += older.row() ? older.number(0) : 0;
+    n += waiting(db_);
     return result(static_cast<std::uint64_t>(n));
 }
 
@@ -133,14 +167,20 @@ store_result<job_counts> job_store::counts()
 {
     begin(false);
     query q(db_, "SELECT state, n FROM counts");
-    return result(counted(q));
+    auto c = counted(q);
+    c.move(std::uint64_t(waiting(db_)), job_state::running, job_state::queued);
+    return result(c);
 }
 
 store_result<job_counts> job_store::counts_of(std::string_view batch)
 {
     begin(false);
     query q(db_, "SELECT state, count(*) FROM jobs WHERE batch = ?1 GROUP BY state", batch);
-    return result(counted(q));
+    auto c = counted(q);
+    query w(db_, "SELECT count(*) FROM jobs WHERE batch = ?1 AND state = 1 AND started_at IS NULL",
+            batch);
+    c.move(w.row() ? std::uint64_t(w.number(0)) : 0, job_state::running, job_state::queued);
+    return result(c);
 }
 
 }  // namespace gateway

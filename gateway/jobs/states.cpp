@@ -79,4 +79,13 @@ std::optional<job_life> after(const job_life& j, job_event e, unsigned max_attem
     return again;
 }
 
+std::optional<std::string> error_after(const job_life& j, std::optional<std::string> said)
+{
+    if (!finished(j.state))
+        return std::nullopt;
+    if (j.state == job_state::failed && !said)
+        return std::string(lost_text);
+    return said;
+}
+
 }  // namespace gateway

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace gateway {
@@ -55,5 +56,8 @@ constexpr bool removable(job_state s)
 
 // What is told of one that is lost for good.
 inline constexpr std::string_view lost_text = "the gateway stopped while this job was running";
+
+// What is told of one that stands there now, when its runner said so.
+std::optional<std::string> error_after(const job_life& j, std::optional<std::string> said);
 
 }  // namespace gateway

@@ -4,6 +4,8 @@
 #include "jobs/row.hpp"
 #include "jobs/schema.hpp"
 
+#include <algorithm>
+
 namespace gateway {
 
 job_store::job_store(const std::string& path, std::chrono::milliseconds patience,
@@ -80,25 +82,38 @@ void insert(database& db, const new_job& j, std::int64_t now)
 
 }  // namespace
 
+store_result<bool> job_store::submit_each(const std::function<void(const add_job&)>& source,
+                                          std::int64_t now,
+                                          const std::function<void(const submitted&)>& told)
+{
+    begin(true);
+    transaction t(db_, transaction::kind::writes);
+    bool conflict = false;
+    source([&](const new_job& j) {
+        auto one = known_as(db_, j);
+        if (!one) {
+            insert(db_, j, now);
+            one = submitted{j.id};
+        }
+        conflict = conflict || one->conflict;
+        if (!db_.failed())
+            told(*one);
+        return !db_.failed();
+    });
+    if (!conflict)
+        t.commit();
+    return result(!conflict);
+}
+
 store_result<std::vector<submitted>> job_store::submit(const std::vector<new_job>& jobs,
                                                        std::int64_t now)
 {
-    begin(true);
     std::vector<submitted> all;
-    transaction t(db_, transaction::kind::writes);
-    bool conflict = false;
-    for (const auto& j : jobs) {
-        auto known = known_as(db_, j);
-        if (!known)
-            insert(db_, j, now);
-        all.push_back(known.value_or(submitted{j.id}));
-        conflict = conflict || all.back().conflict;
-        if (db_.failed())
-            break;
-    }
-    if (!conflict)
-        t.commit();
-    return result(std::move(all));
+    auto source = [&](const add_job& add) { std::all_of(jobs.begin(), jobs.end(), add); };
+    auto done = submit_each(source, now, [&](const submitted& s) { all.push_back(s); });
+    if (!done)
+        return done.error();
+    return all;
 }
 
 // --- single jobs ---
@@ -109,9 +124,7 @@ std::optional<job> job_store::load(std::string_view id, const job_scope& whose)
     if (!q.row())
         return std::nullopt;
     auto j = job_of(q);
-    // What belongs to no key is whoever's that holds its id.
-    bool visible = whose.all || !j.owner || j.owner == whose.owner;
-    return visible ? std::optional(std::move(j)) : std::nullopt;
+    return whose.sees(j) ? std::optional(std::move(j)) : std::nullopt;
 }
 
 store_result<std::optional<job>> job_store::find(std::string_view id, const job_scope& whose)
@@ -155,7 +168,7 @@ store_result<job_answer> job_store::remove(std::string_view id, const job_scope&
     auto j = load(id, whose);
     auto answer = job_answer::unknown;
     if (j)
-        answer = removable(j->life.state) ? job_answer::done : job_answer::not_now;
+        answer = removable(told_state(*j)) ? job_answer::done : job_answer::not_now;
     if (answer == job_answer::done) {
         query(db_, "DELETE FROM jobs WHERE number = ?1", j->number).run();
         t.commit();

@@ -7,6 +7,7 @@
 #include "jobs/job.hpp"
 #include "jobs/runner_locks.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,13 @@ struct reported_end {
     std::optional<std::string> error;
     std::string attempts;  // JSON
     std::int64_t not_before = 0;
+    std::int64_t at = 0;        // when it ended; 0: now
+    bool cancel_asked = false;  // which the store may not know
+};
+
+// When its call was sent to an upstream; none: it waits, or waits again.
+struct reported_start {
+    maybe_number at;
 };
 
 // What a runner has to say of a job it has taken up, since it said so last.
@@ -36,6 +44,7 @@ struct job_report {
     std::uint64_t at = 0;  // where in the answer `data` begins
     std::string data;
     std::optional<std::string> content_type;  // once the answer's head is there
+    std::optional<reported_start> start;      // when that has changed
     std::optional<reported_end> over;
 };
 
@@ -59,6 +68,7 @@ struct runner_news {
     std::vector<claimed_job> claimed;
     std::vector<std::int64_t> unwanted;  // of its own: somebody asked to cancel them
     std::vector<std::int64_t> not_mine;  // reported, but taken from it meanwhile
+    std::vector<std::int64_t> gone;      // reported, but not in the store any more
     std::int64_t sweeps_asked = 0;
 };
 
@@ -88,6 +98,14 @@ public:
                                                          const runner_locks& locks);
 
     // --- whoever wants jobs done ---
+    // All or none, in this order: what `source` gives to its argument, until that says false.
+    // `told`: each, before anything is committed. False: none, for there is a conflict.
+    using add_job = std::function<bool(const new_job&)>;
+    store_result<bool> submit_each(const std::function<void(const add_job&)>& source,
+                                   std::int64_t now,
+                                   const std::function<void(const submitted&)>& told);
+    // A job as it stands in the transaction under way.
+    std::optional<job> load(std::string_view id, const job_scope& whose);
     // All or none, in this order.
     store_result<std::vector<submitted>> submit(const std::vector<new_job>& jobs, std::int64_t now);
     store_result<std::optional<job>> find(std::string_view id, const job_scope& whose);
@@ -142,7 +160,6 @@ private:
         return value;
     }
 
-    std::optional<job> load(std::string_view id, const job_scope& whose);
     void report(const runner_turn& t, const job_report& r, runner_news& news);
     void claim(const runner_turn& t, runner_news& news);
     store_result<job_answer> change(std::string_view id, const job_scope& whose, job_event e,

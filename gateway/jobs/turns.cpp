@@ -1,4 +1,5 @@
 // What runners tell and take, and what becomes of jobs that nobody runs.
+#include "jobs/attempt_list.hpp"
 #include "jobs/row.hpp"
 #include "jobs/store.hpp"
 
@@ -12,11 +13,12 @@ void job_store::report(const runner_turn& t, const job_report& r, runner_news& n
     {
         query q(db_,
                 "SELECT " GATEWAY_JOB_COLUMNS
-                " FROM jobs WHERE number = ?1 AND state = 1 AND runner = ?2 AND run = ?3",
+                ", state = 1 AND runner = ?2 AND run = ?3 FROM jobs WHERE number = ?1",
                 r.number, t.runner, r.run);
-        if (!q.row()) {
+        bool there = q.row();
+        if (!there || q.number(21) == 0) {
             if (!db_.failed())
-                news.not_mine.push_back(r.number);
+                (there ? news.not_mine : news.gone).push_back(r.number);
             return;
         }
         j = job_of(q);
@@ -29,15 +31,20 @@ void job_store::report(const runner_turn& t, const job_report& r, runner_news& n
     if (r.content_type)
         query(db_, "UPDATE jobs SET content_type = ?2 WHERE number = ?1", r.number, *r.content_type)
             .run();
+    if (r.start)
+        query(db_,
+              "UPDATE jobs SET started_at = iif(?2 IS NULL, NULL, max(?2, created_at)) "
+              "WHERE number = ?1",
+              r.number, r.start->at)
+            .run();
     if (!r.over)
         return;
+    j.life.cancel_asked = j.life.cancel_asked || r.over->cancel_asked;
     auto next = after(j.life, r.over->how, t.max_attempts);
     if (!next)
         return;
-    auto error = r.over->error;
-    if (next->state == job_state::failed && !error)
-        error = lost_text;
-    move_job(db_, j, *next, t.now, finished(next->state) ? error : std::nullopt);
+    auto when = r.over->at != 0 ? r.over->at : t.now;
+    move_job(db_, j, *next, when, error_after(*next, r.over->error));
     query(db_, "UPDATE jobs SET attempts = ?2, not_before = ?3 WHERE number = ?1", r.number,
           r.over->attempts, r.over->not_before)
         .run();
@@ -55,9 +62,12 @@ void job_store::claim(const runner_turn& t, runner_news& news)
         news.claimed.push_back({job_of(q), {}});
     for (auto& c : news.claimed) {
         c.what.life = *after(c.what.life, job_event::claim, t.max_attempts);
+        c.what.started_at.reset();
+        c.what.heartbeat_at = t.now;
+        c.what.content_type.clear();
         query(db_,
               "UPDATE jobs SET state = 1, attempt = ?2, run = ?3, runner = ?4, heartbeat_at = ?5, "
-              "started_at = max(?5, created_at), content_type = '' WHERE number = ?1",
+              "started_at = NULL, content_type = '' WHERE number = ?1",
               c.what.number, c.what.life.attempt, c.what.life.run, t.runner, t.now)
             .run();
         query(db_, "DELETE FROM pieces WHERE job = ?1", c.what.number).run();
@@ -137,6 +147,9 @@ store_result<swept> job_store::sweep(std::int64_t runner, const std::vector<std:
         auto next = *after(r.what.life, job_event::lose, max_attempts);
         bool failed = next.state == job_state::failed;
         move_job(db_, r.what, next, now, failed ? maybe_text(lost_text) : maybe_text());
+        query(db_, "UPDATE jobs SET attempts = ?2 WHERE number = ?1", r.what.number,
+              joined(r.what.attempts, lost_attempt(r.what.model)))
+            .run();
         done.again += next.state == job_state::queued;
         done.failed += failed;
         done.cancelled += next.state == job_state::cancelled;

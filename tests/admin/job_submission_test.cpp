@@ -53,7 +53,7 @@ TEST_CASE("a mistake is told with its place")
         const char* what;
     };
     for (const row& r : std::vector<row>{
-             {"", "must be an object"},
+             {"", "is not valid JSON"},
              {"[]", "there is no job in it"},
              {"{}", "path: must be a path that takes JSON and runs a model"},
              {R"({"path":"/api/tags","body":{}})", "path: must be a path"},

@@ -68,6 +68,19 @@ def test_one_request_costs_at_most_twenty_times_its_size(serve, simulate, name):
     assert grown <= 20 * size + SLACK + unpacked, f"{grown} bytes for {size}, {grown / size:.1f} times"
 
 
+def test_a_list_of_jobs_costs_at_most_twenty_times_its_size(serve, simulate, tmp_path):
+    gateway = serve(simulate(MODEL), {"jobs": {"database": str(tmp_path / "jobs.db")}})
+    job = b'{"path":"/api/chat","body":{"model":"x"}}'
+    gateway.post("/gateway/jobs", b"[" + job + b"]")
+    body = b"[" + b",".join([job] * 10_000) + b"]"
+    before = high_water(gateway, reset=True)
+    answer = gateway.post("/gateway/jobs", body, timeout=60)
+    assert answer.status == 202 and len(answer.json()["jobs"]) == 10_000
+    grown = high_water(gateway) - before
+    # Beside it the store has its own cache (2 MiB), and some of these jobs are at work by now.
+    assert grown <= 20 * len(body) + (4 << 20), f"{grown} bytes for {len(body)}, {grown / len(body):.1f} times"
+
+
 def test_real_zstd_is_taken_whatever_it_is_packed_by(serve, simulate):
     gateway = serve(simulate(MODEL))
     text = b'{"model":"llama3","stream":false,"messages":[{"role":"user","content":"' + b"lorem ipsum " * 80000 + b'"}]}'

@@ -30,7 +30,9 @@ public:
             throw std::runtime_error("a bug");
         if (c.model == "silent")
             co_return;
-        if (c.model == "waits") {
+        if (c.model != "queues")
+            to.sent();
+        if (c.model == "waits" || c.model == "queues") {
             event stopped(io_);
             stop::hook wake(to.ending(), [&] { stopped.tell(); });
             co_await stopped.wait_until();

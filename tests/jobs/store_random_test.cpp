@@ -14,6 +14,13 @@ struct expected {
     std::int64_t runner = 0;
     std::string answer;
     bool interactive = false;
+    bool sent = false;
+
+    job_state told() const
+    {
+        bool waits = life.state == job_state::running && !sent;
+        return waits ? job_state::queued : life.state;
+    }
 };
 
 constexpr unsigned most_attempts = 2;
@@ -55,13 +62,28 @@ public:
             CAPTURE(id);
             auto j = s_.get(id);
             REQUIRE(j.life == e.life);
+            REQUIRE(told_state(j) == e.told());
             REQUIRE(s_->pieces(j.number, 0, 1 << 20)->data == e.answer);
-            ++counted[e.life.state];
+            ++counted[e.told()];
         }
         auto counts = *s_->counts();
         for (auto s : {job_state::queued, job_state::running, job_state::succeeded,
-                       job_state::failed, job_state::cancelled})
+                       job_state::failed, job_state::cancelled}) {
             REQUIRE(counts[s] == counted[s]);
+            // All pages of that state together, and in order.
+            std::vector<std::int64_t> seen;
+            for (std::int64_t cursor = 0, more = 1; more != 0; more = cursor) {
+                auto page = *s_->list({s_.everybody, s, {}}, 3, cursor);
+                for (auto& j : page.jobs) {
+                    REQUIRE(told_state(j) == s);
+                    seen.push_back(j.number);
+                }
+                cursor = page.cursor;
+            }
+            REQUIRE(seen.size() == counted[s]);
+            REQUIRE(std::adjacent_find(seen.begin(), seen.end(), std::less_equal<>()) ==
+                    seen.end());
+        }
         REQUIRE(s_->list({s_.everybody, {}, {}}, 10'000, 0)->jobs.size() == jobs_.size());
     }
 
@@ -123,6 +145,7 @@ private:
             e.life = *after(e.life, job_event::claim, most_attempts);
             e.runner = runner;
             e.answer.clear();
+            e.sent = false;
             numbers_[c.what.id] = c.what.number;
         }
     }
@@ -144,6 +167,9 @@ private:
         r.data = std::string(random_() % 20, char('a' + random_() % 26));
         constexpr job_event ends[] = {job_event::succeed, job_event::fail, job_event::put_back,
                                       job_event::stop, job_event::lose};
+        bool sent = random_() % 2 == 0;
+        if (sent != e.sent)
+            r.start = reported_start{sent ? maybe_number(now_) : maybe_number()};
         if (random_() % 2 == 0) {
             r.over.emplace();
             r.over->how = ends[random_() % std::size(ends)];
@@ -156,6 +182,7 @@ private:
         if (t.runner != e.runner)
             return;
         e.answer += r.data;
+        e.sent = sent;
         if (r.over)
             e.life = *after(e.life, r.over->how, most_attempts);
     }
@@ -179,7 +206,7 @@ private:
         auto id = some([](auto&) { return true; });
         if (id.empty() || random_() % 3 != 0)
             return;
-        bool may = removable(jobs_[id].life.state);
+        bool may = removable(jobs_[id].told());
         REQUIRE((*s_->remove(id, s_.everybody) == job_answer::done) == may);
         if (may)
             jobs_.erase(id);

@@ -224,3 +224,22 @@ def test_events_tell_the_wait_then_the_pieces_then_the_end(simulate, jobs_on):
     assert text_of(pieces_of(events)) and all(i for i, name, _ in events if name != "queue_status")
     # Whoever has heard the end need not come back.
     assert jobs.gateway.get(f"/gateway/jobs/{job['id']}/events", {"Last-Event-ID": events[-1][0]}).status == 204
+
+
+def test_a_page_that_is_asked_with_the_wrong_method_says_which_it_takes(jobs):
+    job = jobs.submit()["id"]
+    for method, page, takes in [
+        ("PUT", "", "GET, HEAD, POST"), ("POST", f"/{job}", "GET, HEAD, DELETE"), ("GET", f"/{job}/cancel", "POST"),
+        ("POST", f"/{job}/events", "GET"),
+    ]:  # fmt: skip
+        answer = jobs.gateway.call(method, f"/gateway/jobs{page}")
+        assert (answer.status, answer.get("Allow")) == (405, takes)
+
+
+def test_an_idempotency_key_in_the_head_counts_for_one_job(jobs):
+    key = {"Idempotency-Key": "k"}
+    first, second = (jobs.gateway.post("/gateway/jobs", chat(), key) for _ in range(2))
+    assert first.status == second.status == 202 and first.json()["id"] == second.json()["id"]
+    fails(jobs.gateway.post("/gateway/jobs", chat("other"), key), 409, "conflict")
+    fails(jobs.gateway.post("/gateway/jobs", chat(idempotency_key="other"), key), 400, "bad_request")
+    fails(jobs.gateway.post("/gateway/jobs", [chat()], key), 400, "bad_request")

@@ -30,6 +30,7 @@ def test_jobs_are_submitted_listed_shown_and_ended_while_the_server_runs(simulat
     assert eventually(lambda: jobs.simulator.stats()["running"] == 1, within=10)
     told = json.loads(jobs.command("submit", file, "--batch", "n", "--json"))
     assert told == {"batch": "n", "submitted": 0, "known": 3}
+    assert eventually(lambda: jobs.sql("SELECT count(*) FROM jobs WHERE state = 1 AND started_at > 0") == [(1,)])
     table = jobs.command("list", "--batch", "n").splitlines()
     assert table[0].split() == ["ID", "STATUS", "AGE", "TOOK", "TRY", "MODEL", "BATCH", "ERROR"]
     assert [line.split()[1] for line in table[1:]] == ["running", "succeeded", "succeeded"]
@@ -80,7 +81,7 @@ def test_a_file_with_mistakes_submits_nothing_and_tells_all_of_them(simulate, jo
         [BUILD / "ollama-gateway", "jobs", "submit", file, "--config", jobs.gateway.config_file],
         capture_output=True, text=True,
     )  # fmt: skip
-    assert run.returncode == 2 and ":2: path: must be" in run.stderr and ":4: must be an object" in run.stderr
+    assert run.returncode == 2 and ":2: path: must be" in run.stderr and ":4: is not valid JSON" in run.stderr
     assert jobs.list()["jobs"] == []
 
 
@@ -147,3 +148,25 @@ def test_live_calls_overtake_waiting_jobs_and_find_a_permit(simulate, jobs_on, p
     assert jobs.count("queued") > 900
     jobs.sql("UPDATE jobs SET state = 4, finished_at = created_at WHERE state = 0")
     jobs.until_finished()
+
+
+def run(jobs, *arguments):
+    command = [BUILD / "ollama-gateway", "jobs", *arguments, "--config", jobs.gateway.config_file]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60 * PATIENCE)
+
+
+def test_whoever_waits_for_a_batch_is_told_which_jobs_failed_and_why(simulate, jobs_on, tmp_path):
+    jobs = jobs_on(simulate(QUICK))
+    file = lines_file(tmp_path / "x.jsonl", [chat("a"), chat("b", "nobody")])
+    done = run(jobs, "submit", file, "--batch", "n", "--wait")
+    (failed,) = jobs.list("?status=failed")["jobs"]
+    assert done.returncode == 1
+    assert f"job {failed['id']} (n:2) failed: {failed['error']}" in done.stderr
+
+
+def test_show_needs_an_id_and_takes_it_in_capitals(simulate, jobs_on):
+    jobs = jobs_on(simulate(QUICK))
+    job = jobs.submit()
+    shown = run(jobs, "show")
+    assert shown.returncode == 2 and "name jobs" in shown.stderr
+    assert job["id"] in jobs.command("show", job["id"].upper())

@@ -83,7 +83,8 @@ def test_whoever_follows_a_job_that_is_cancelled_or_removed_is_told(simulate, jo
     some_events(follow_running, 3)
     jobs.gateway.call("DELETE", f"/gateway/jobs/{waiting['id']}")
     jobs.gateway.post(f"/gateway/jobs/{running['id']}/cancel")
-    assert "finished" not in [name for _, name, _ in events_of(follow_waiting.finish().body)]
+    gone = events_of(follow_waiting.finish().body)[-1]
+    assert gone[1] == "removed" and json.loads(gone[2]) == {"id": waiting["id"]}
     last = events_of(follow_running.finish().body)[-1]
     assert last[1] == "finished" and json.loads(last[2])["status"] == "cancelled"
     for client in (follow_running, follow_waiting):

@@ -16,6 +16,7 @@ from harness import SANITIZED, eventually
 from jobs_at_work import FINISHED, LOST, QUICK, chat
 
 KILLS = int(os.environ.get("GATEWAY_JOB_KILLS", "25" if SANITIZED else "100"))
+STOPS = 27 if SANITIZED else 54
 SLOW = "slow,load=0s,prompt=20ms,rate=30,tokens=100000"
 
 
@@ -125,6 +126,17 @@ def test_a_stop_puts_running_jobs_back_and_counts_no_attempt(simulate, jobs_on):
     assert [jobs.show(j["id"])["attempt"] for j in made] == [1, 1, 1, 0, 0, 0]
     jobs.command("cancel", *[j["id"] for j in made])
     jobs.until_finished()
+
+
+def test_a_stop_right_after_a_job_was_acknowledged_leaves_it_queued_and_counts_no_attempt(simulate, jobs_on):
+    jobs = jobs_on(simulate(SLOW, QUICK), {"jobs": {"max_attempts": 1}})
+    for n in range(STOPS):
+        job = jobs.submit(f"call-{n}", "slow", stream=True)
+        time.sleep(n % 9 / 1000)
+        assert jobs.end(signal.SIGTERM) == 0
+        assert jobs.sql("SELECT id, state, attempt, runner FROM jobs") == [(job["id"], 0, 0, None)], n
+        jobs.sql("DELETE FROM jobs")
+        jobs.start(warm=False)
 
 
 def test_what_says_that_it_runs_and_is_run_by_nobody_is_found_though_the_process_lives_on(simulate, jobs_on):

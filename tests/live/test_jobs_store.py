@@ -49,7 +49,7 @@ def test_while_the_store_is_locked_new_jobs_are_refused_and_finished_ones_are_ke
     with locked(jobs.path):
         assert "locked" in refused(jobs)
         assert eventually(lambda: jobs.simulator.stats()["running"] == 0, within=5)
-        assert jobs.show(job["id"])["status"] == "running"  # what is committed; and it can be read
+        assert jobs.show(job["id"])["status"] == "succeeded"  # it can be read, and its runner knows
         assert jobs.list()["jobs"][-1]["id"] == job["id"]
         assert any("job store" in w for w in jobs.gateway.status()["warnings"])
     assert jobs.until(job["id"], "succeeded")["attempt"] == 1
