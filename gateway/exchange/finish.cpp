@@ -1,5 +1,6 @@
 // How calls end: the verdict told and kept, and all of them when the gateway stops.
 #include "base/text.hpp"
+#include "call/model_name.hpp"
 #include "exchange/exchange.hpp"
 #include "exchange/live_call.hpp"
 #include "jobs/upstream_words.hpp"
@@ -21,7 +22,7 @@ void exchange::finish(live_call& live, const ending& e, const site* at)
 {
     if (e.how == outcome::refused && !live.attempt_open() && live.tells_attempts()) {
         // What was never sent is told with its reason too (SPEC §7).
-        live.tries((at != nullptr ? *at : fleet_.first()).name, live.model());
+        live.tries((at != nullptr ? *at : fleet_.first()).name, canonical_model(live.model()));
         live.tried(outcome::not_tried, 0, e.why.message);
     }
     bool an_attempt = live.attempt_open() && e.how != outcome::refused;

@@ -32,6 +32,7 @@ class Scripted:
 
     def __init__(self, *script):
         self.script = list(script)
+        self.asked_on = set()  # connections that have carried what the gateway asks for itself
         self.calls = []  # (connection's number, head, body, when), without what the gateway asks for itself
         self.connections = 0
         self.hung_up = 0  # connections on which it waited until the other side closed
@@ -88,9 +89,11 @@ class Scripted:
             body += sock.recv(65536)
         target = head.split(b" ")[1]
         if target in OWN:
+            self.asked_on.add(number)
             sock.sendall(whole(OWN[target]))
             return True
         if b"User-Agent: ollama-gateway" in head:  # a load or an unload of its own
+            self.asked_on.add(number)
             sock.sendall(whole({"model": "llama3", "response": "", "done": True}))
             return True
         self.calls.append((number, head, body, time.monotonic()))
