@@ -252,7 +252,8 @@ std::optional<bad_news> fleet::hopeless(const lane_key& lane) const
 {
     std::optional<bad_news> news;
     for (auto* s : sites_) {
-        if (in(lane.barred, s->place))
+        // One that is down is not waited for when the model hangs wherever one is up.
+        if (in(lane.barred, s->place) || !s->health.up())
             continue;
         if (s->loaded.book().state(lane.model) != model_state::stuck)
             return std::nullopt;

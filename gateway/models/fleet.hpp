@@ -79,7 +79,7 @@ public:
     // --- a call that wants a model ---
 
     // Whether a lane has a chance at all, without waiting: none, or the news that it has not (stuck
-    // at every place it may go to).
+    // at every place that is up and that it may go to).
     std::optional<bad_news> hopeless(const lane_key& lane) const;
     // A model that is measured (or whose file is) to be larger than the VRAM of each place that
     // has it.

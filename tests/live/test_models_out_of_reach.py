@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness import PATIENCE, eventually
-from residents import ask, quickly, served, simulate  # noqa: F401
+from residents import ask, becomes, quickly, served, simulate  # noqa: F401
 
 MODEL = "{},load=0s,prompt=0s,rate=0,tokens=2"
 HOLD = 2
@@ -88,6 +88,35 @@ def test_it_is_served_again_when_its_upstream_is_back(parted):
     gateway = parted({"queue": {"hold_upstream": "60s"}}, down=False)
     gateway.b.restart(1)
     served(gateway, "b")
+
+
+@pytest.mark.parametrize("fallbacks", [[], ["a"]])
+def test_a_model_that_hangs_where_it_is_is_not_waited_for_because_another_upstream_is_down(serve, simulate, fallbacks):
+    hangs, other = simulate(MODEL.format("h"), MODEL.format("a")), simulate(MODEL.format("h"))
+    config = {
+        "timeouts": {"first_byte": "400ms", "idle": "400ms", "whole": "400ms"},
+        "unload": {"verify_within": "1s", "retries": 1},
+        "models": {"h": {"fallbacks": fallbacks}},
+    }
+    gateway = serve({"A": hangs, "B": other}, quickly(config))
+    gateway.serves, gateway.upstream = None, [hangs]
+    gateway.expected.append("stuck")
+    served(gateway, "a")
+    other.restart(60)
+    assert eventually(lambda: not all(u["up"] for u in gateway.status()["upstreams"]))
+    hangs.fault("unload_noop", model="h")
+    hangs.fault("silent_head", model="h")
+    ask(gateway, "h")
+    becomes(gateway, "h", "stuck", "A", within=5)
+    began = time.monotonic()
+    answer = ask(gateway, "h")
+    assert time.monotonic() - began < PATIENCE
+    if fallbacks:
+        assert answer.status == 200 and answer.get("X-Gateway-Model") == "a:latest"
+    else:
+        assert answer.status == 503 and answer.json()["code"] == "model_stuck", answer.raw
+    hangs.clear_faults()
+    hangs.drop_behind_back("h")
 
 
 # --- what is told of attempts ---
