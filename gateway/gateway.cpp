@@ -293,7 +293,6 @@ awaitable<void> whole_gateway::leave()
     if (job_runner_) {
         // Running jobs go back to where they were: the next process takes them up.
         job_runner_->stop();
-        co_await job_runner_->stopped(steady::now() + 5s);
     }
     bool finished = co_await clients_.inside.empty(steady::now() + settings_->drain);
     if (!finished) {
@@ -304,6 +303,10 @@ awaitable<void> whole_gateway::leave()
         for (auto* c : clients_.open)
             c->close();
         co_await clients_.inside.empty(steady::now() + 1s);
+    }
+    if (job_runner_) {
+        co_await job_runner_->stopped(steady::now() + 5s);
+        all_written_ = job_runner_->all_written();
     }
     fleet_.close();
     for (auto& u : upstreams_) {

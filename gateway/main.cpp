@@ -191,6 +191,8 @@ int serve(const arguments& a)
             hangups.cancel();
         });
         run(io);
+        if (!all.all_written())
+            return failed;
     } catch (const std::exception& e) {
         log::error("cannot go on", {{"why", e.what()}});
         log::flush();

@@ -25,7 +25,7 @@ struct answer {
     std::string fields;  // further ones, each ending in \r\n, before Date
 };
 
-class connection : public std::enable_shared_from_this<connection>, public frame_sink {
+class connection final : public std::enable_shared_from_this<connection>, public frame_sink {
 public:
     connection(world& at, tcp::socket socket, asio::ssl::context* tls, std::uint64_t id);
     ~connection();

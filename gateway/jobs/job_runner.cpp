@@ -54,7 +54,7 @@ awaitable<void> job_runner::stopped(instant deadline)
 {
     while (running_ && !settled() && steady::now() < deadline)
         co_await ended_.wait_until(deadline);
-    if (!active_.empty())
+    if (!all_written())
         log::error("jobs could not be written down before the end; they are begun again",
                    {{"jobs", active_.size()}, {"why", with_.store.trouble()}});
     over_ = true;

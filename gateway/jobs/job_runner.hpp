@@ -38,6 +38,7 @@ public:
     void stop();
     // Returns when everything is written, or at `deadline`.
     awaitable<void> stopped(instant deadline);
+    bool all_written() const { return active_.empty(); }
 
     // --- what it knows of its own jobs, and the store may not know yet ---
     // Puts a job's row right: whether it was sent, and whether and how it has ended.

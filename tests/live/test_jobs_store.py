@@ -3,8 +3,10 @@ written when it can be used again."""
 
 import contextlib
 import os
+import signal
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
@@ -55,6 +57,31 @@ def test_while_the_store_is_locked_new_jobs_are_refused_and_finished_ones_are_ke
     assert jobs.until(job["id"], "succeeded")["attempt"] == 1
     accepted(jobs)
     assert eventually(lambda: not any("job store" in w for w in jobs.gateway.status()["warnings"]))
+
+
+def test_a_stop_that_cannot_write_a_job_down_is_exit_code_one_and_one_that_can_in_the_end_is_none(simulate, jobs_on):
+    jobs = jobs_on(simulate(QUICK, "long,load=0s,prompt=1h"))
+    job = jobs.submit(model="long")
+    jobs.until(job["id"], "running")
+    gateway = jobs.gateway
+    gateway.stays = False
+    with locked(jobs.path):
+        gateway.signal(signal.SIGTERM)
+        time.sleep(1)
+    assert gateway.wait(15) == 0
+    jobs.start()
+    again = jobs.until(job["id"], "running")
+    assert again["attempt"] == 1
+    gateway = jobs.gateway
+    gateway.stays = False
+    gateway.expected.append("could not be written down")
+    with locked(jobs.path):
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait(20) == 1
+    jobs.start()
+    assert jobs.until(job["id"], "running")["attempt"] == 2
+    assert jobs.gateway.post(f"/gateway/jobs/{job['id']}/cancel", "").status == 202
+    jobs.until(job["id"], "cancelled")
 
 
 @pytest.fixture
