@@ -25,10 +25,10 @@ SANITIZER_LINE = re.compile(
 CLOSE_WAIT, ESTABLISHED = "08", "01"
 
 
-def free_port():
+def free_port(among=range(20000, 32000)):
     """A port nobody listens on, below those that the kernel gives to outgoing connections."""
     while True:
-        port = random.SystemRandom().randrange(20000, 32000)
+        port = random.SystemRandom().choice(among)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
