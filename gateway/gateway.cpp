@@ -304,10 +304,8 @@ awaitable<void> whole_gateway::leave()
             c->close();
         co_await clients_.inside.empty(steady::now() + 1s);
     }
-    if (job_runner_) {
+    if (job_runner_)
         co_await job_runner_->stopped(steady::now() + 5s);
-        all_written_ = job_runner_->all_written();
-    }
     fleet_.close();
     for (auto& u : upstreams_) {
         u->health.close();

@@ -36,7 +36,7 @@ public:
     // Told once, when draining is over and nothing runs any more.
     void on_stopped(std::function<void()> f) { stopped_ = std::move(f); }
     // Once stopped: was everything written down that had to be?
-    bool all_written() const { return all_written_; }
+    bool all_written() const { return !job_runner_ || job_runner_->all_written(); }
 
     // Reads the configuration again: a good one holds for new calls, running ones are not touched;
     // a bad one changes nothing. What cannot change while running is said.
@@ -84,7 +84,6 @@ private:
     std::unique_ptr<listener> admin_;
     event beat_now_;
     bool over_ = false;
-    bool all_written_ = true;
     std::function<void()> stopped_;
 };
 

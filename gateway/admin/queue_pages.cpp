@@ -72,25 +72,26 @@ awaitable<void> queue_pages::answer(const page_request& r, responder& to)
         to.takes_only(verb == "cancel" ? "POST" : "GET, HEAD");
     } else if (path == "/gateway/queue") {
         to.json(200, queue());
-    } else if (!may_see(id, r.who)) {
+    } else if (auto seen = call_for(id, r.who); !seen) {
         to.fail(no_such("no call of this id, or it ended more than an hour ago"));
     } else if (verb == "events" && r.head.method == "GET") {
-        co_await events(id, to);
+        co_await events(std::move(seen), to);
     } else if (verb == "cancel") {
         if (calls_.cancel(id))
             to.json(200, "{\"id\":" + json_quote(id) + ",\"cancelled\":true}");
         else
             to.fail(no_such("no call of this id is waiting or running"));
     } else {
-        call(id, to);
+        to.json(200, call_json(*seen));
     }
 }
 
 // A call that came with a key is for who shows that key, or one of scope admin.
-bool queue_pages::may_see(const std::string& id, const identity& who) const
+std::optional<call_view> queue_pages::call_for(const std::string& id, const identity& who) const
 {
     auto v = calls_.book().view(id, steady::now());
-    return v && (v->owner.empty() || v->owner == who.key || who.may.has(scope::admin));
+    bool visible = v && (v->owner.empty() || v->owner == who.key || who.may.has(scope::admin));
+    return visible ? std::move(v) : std::nullopt;
 }
 
 std::string queue_pages::queue() const
@@ -123,23 +124,10 @@ std::string queue_pages::queue() const
     return text_of(j);
 }
 
-void queue_pages::call(const std::string& id, responder& to) const
-{
-    auto v = calls_.book().view(id, steady::now());
-    if (v)
-        to.json(200, call_json(*v));
-    else
-        to.fail(no_such("no call of this id, or it ended more than an hour ago"));
-}
-
 // One event at each change and each second, the last when the call is over.
-awaitable<void> queue_pages::events(const std::string& id, responder& to) const
+awaitable<void> queue_pages::events(std::optional<call_view> v, responder& to) const
 {
-    auto v = calls_.book().view(id, steady::now());
-    if (!v) {
-        to.fail(no_such("no call of this id, or it ended more than an hour ago"));
-        co_return;
-    }
+    const auto id = v->id;
     to.begin_events();
     std::string last;
     auto told_at = instant::min();

@@ -32,9 +32,10 @@ public:
 
 private:
     std::string queue() const;
-    bool may_see(const std::string& id, const identity& who) const;
-    void call(const std::string& id, responder& to) const;
-    awaitable<void> events(const std::string& id, responder& to) const;
+    // A live or remembered call, when `who` may see it.
+    std::optional<call_view> call_for(const std::string& id, const identity& who) const;
+    // `v`: as it is now.
+    awaitable<void> events(std::optional<call_view> v, responder& to) const;
 
     exchange& calls_;
     live_rooms rooms_;

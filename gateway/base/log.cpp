@@ -1,5 +1,6 @@
 #include "base/log.hpp"
 
+#include "base/digits.hpp"
 #include "base/text.hpp"
 
 #include <poll.h>
@@ -9,8 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -94,30 +93,14 @@ spdlog::level::level_enum spd(level l)
     return spdlog::level::info;
 }
 
-void append_number(std::string& line, std::int64_t n)
-{
-    std::array<char, 24> digits;
-    auto end = std::to_chars(digits.data(), digits.data() + digits.size(), n).ptr;
-    line.append(digits.data(), end);
-}
-
 void append_value(std::string& line, const item& i, bool json)
 {
     switch (i.kind) {
         case item::type::integer: append_number(line, i.number); break;
-        case item::type::real: {
-            // Three places, without printf's care for every double: these are milliseconds and
-            // seconds.
-            auto thousandths = std::llround(std::clamp(i.fraction, -1e15, 1e15) * 1000);
-            if (thousandths < 0)
-                line += '-';
-            auto rest = std::abs(thousandths) % 1000;
-            append_number(line, std::abs(thousandths) / 1000);
-            line += '.';
-            for (int unit = 100; unit != 0; unit /= 10)
-                line += char('0' + rest / unit % 10);
+        case item::type::real:
+            // These are milliseconds and seconds.
+            append_thousandths(line, std::llround(std::clamp(i.fraction, -1e15, 1e15) * 1000));
             break;
-        }
         case item::type::boolean: line += i.number != 0 ? "true" : "false"; break;
         case item::type::raw: line += i.text; break;
         case item::type::text: {

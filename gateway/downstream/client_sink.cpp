@@ -1,12 +1,12 @@
 #include "downstream/client_sink.hpp"
 
+#include "base/digits.hpp"
 #include "stream/frames.hpp"
 #include "wire/chunk_frame.hpp"
 
 #include <boost/beast/http/status.hpp>
 
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <ctime>
 
@@ -156,17 +156,12 @@ void client_sink::head(const answer_head& h, const timing& t, const std::vector<
 // How long it took, and what was tried for it.
 void client_sink::story_fields(const timing& t, const std::vector<attempt>& tried)
 {
-    auto add_ms = [this](std::string_view name, std::int64_t us) {
-        std::array<char, 24> digits;
-        auto end = std::to_chars(digits.data(), digits.data() + digits.size(), us / 1000).ptr;
-        held_.append(name).append(digits.data(), end);
-        held_ += '.';
-        for (int unit = 100; unit != 0; unit /= 10)
-            held_ += char('0' + us % 1000 / unit % 10);
-    };
-    add_ms("Server-Timing: queue;dur=", t.queue_us);
-    add_ms(", load;dur=", t.load_us);
-    add_ms(", upstream;dur=", t.upstream_us);
+    held_ += "Server-Timing: queue;dur=";
+    append_thousandths(held_, t.queue_us);
+    held_ += ", load;dur=";
+    append_thousandths(held_, t.load_us);
+    held_ += ", upstream;dur=";
+    append_thousandths(held_, t.upstream_us);
     held_ += "\r\n";
     if (needs_permit_ && !tried.empty())
         held_.append("X-Gateway-Attempts: ").append(to_header(tried)).append("\r\n");

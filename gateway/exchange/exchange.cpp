@@ -30,15 +30,6 @@ exchange::ending exchange::refusal(fault_code code, std::string why, int retry_a
     return e;
 }
 
-exchange::ending exchange::no_way_to(const std::string& model, place_set barred) const
-{
-    return refusal(
-        fault_code::no_upstream,
-        (fleet_.any_up() ? "no upstream that has " + model + " is up: " : "no upstream is up: ") +
-            fleet_.why_down(barred),
-        10);
-}
-
 awaitable<void> exchange::serve(call& c, sink& to)
 {
     live_call live({io_, book_, counted_, messages_}, c, to);
@@ -205,11 +196,8 @@ awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, e
             no->status = 404;
             no->body = "{\"error\":\"model '" + t.as + "' not found\"}";
             no->why.message = "model '" + t.as + "' not found";
-        } else if (tries.more_models() && fleet_.any_up() && !fleet_.reachable(t.lane)) {
-            no.emplace();
-            no->how = outcome::connect_failed;
-            no->place = fleet_.first_of(t.lane).place;
-            no->why = no_way_to(t.as, t.lane.barred).why;
+        } else if (goes_past(tries) && !fleet_.reachable(t.lane)) {
+            no = out_of_reach(t);
         } else if (tries.more_models() && fleet_.too_big(t.lane, t.model)) {
             no.emplace();
             no->how = outcome::does_not_fit;
@@ -369,10 +357,7 @@ awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& a
     }
     bool nowhere = live.held_too_long() && !draining_;
     if (nowhere && goes_past(tries)) {
-        news.emplace();
-        news->place = fleet_.first_of(t.lane).place;
-        news->how = outcome::connect_failed;
-        news->why = no_way_to(t.as, t.lane.barred).why;
+        news = out_of_reach(t);
         co_return true;
     }
     auto e = draining_ ? refusal(fault_code::draining, "the gateway is stopping", 5)

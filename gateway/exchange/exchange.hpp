@@ -105,6 +105,7 @@ private:
     ending refusal(fault_code code, std::string why, int retry_after) const;
     // No upstream that has the model is up, of those that are not barred.
     ending no_way_to(const std::string& model, place_set barred) const;
+    bad_news out_of_reach(const target& t) const;
     static ending told(const bad_news& news);
     static std::string words_of(const ending& e);
     static int retry_after(std::optional<duration> turn);

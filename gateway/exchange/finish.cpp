@@ -7,6 +7,24 @@
 
 namespace gateway {
 
+exchange::ending exchange::no_way_to(const std::string& model, place_set barred) const
+{
+    return refusal(
+        fault_code::no_upstream,
+        (fleet_.any_up() ? "no upstream that has " + model + " is up: " : "no upstream is up: ") +
+            fleet_.why_down(barred),
+        10);
+}
+
+bad_news exchange::out_of_reach(const target& t) const
+{
+    bad_news no;
+    no.place = fleet_.first_of(t.lane).place;
+    no.how = outcome::connect_failed;
+    no.why = no_way_to(t.as, t.lane.barred).why;
+    return no;
+}
+
 // What is told of an attempt: an upstream's own words when it had some.
 std::string exchange::words_of(const ending& e)
 {

@@ -74,9 +74,10 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
         models::presence::facts f;
         f.runner = at.what->lane.model;
         f.options = at.what->lane.options;
-        if (auto kept = kept_alive(c, at.what->edits); read_keep_alive(kept) == keep_alive::zero)
-            f.unloads = true;
-        else if (read_keep_alive(kept) == keep_alive::other)
+        const auto kept = kept_alive(c, at.what->edits);
+        const auto says = read_keep_alive(kept);
+        f.unloads = says == keep_alive::zero;
+        if (says == keep_alive::other)
             f.keep_alive = keep_alive_time(kept);
         f.streams = c.framed != shape::one_piece;
         f.measured = c.what == kind::generation;

@@ -1,6 +1,7 @@
 """What the tests of jobs share: a gateway with a job store of its own that can be ended and started again on it,
 jobs as their users ask for them, and the store's file looked at from outside."""
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -19,6 +20,15 @@ QUICK = "llama3,load=0s,prompt=0s,rate=0,tokens=3"
 def chat(prompt="hello", model="llama3", path="/api/chat", stream=False, **more):
     body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": stream}
     return {"path": path, "body": body, **more}
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Another process has the store for itself."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        yield
+        db.execute("COMMIT")
 
 
 class Jobs:

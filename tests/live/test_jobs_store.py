@@ -4,14 +4,13 @@ written when it can be used again."""
 import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 
 import pytest
 
 from harness import eventually
-from jobs_at_work import QUICK, chat
+from jobs_at_work import QUICK, chat, locked
 
 SLOW = "slow,load=0s,prompt=600ms,rate=0,tokens=3"
 
@@ -33,15 +32,6 @@ def accepted(jobs, within=15):
     assert answer, "jobs are still refused"
     jobs.gateway.base = max(jobs.gateway.base, jobs.gateway._rested())  # the store may not have been open at first
     jobs.until(answer.json()["id"], "succeeded")
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Another process has the store for itself."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("BEGIN EXCLUSIVE")
-        yield
-        db.execute("COMMIT")
 
 
 def test_while_the_store_is_locked_new_jobs_are_refused_and_finished_ones_are_kept(simulate, jobs_on):

@@ -3,29 +3,18 @@ whether that can be written or not, and its attempts are all there."""
 
 # ctest: timeout 900
 
-import contextlib
 import signal
-import sqlite3
 import time
 from datetime import datetime
 
 import pytest
 
 from harness import PATIENCE, SANITIZED, eventually
-from jobs_at_work import LOST, QUICK, chat
+from jobs_at_work import LOST, QUICK, chat, locked
 
 HOLDER = "holder,load=0s,prompt=1h"
 SLOW = "slow,load=0s,prompt=600ms,rate=0,tokens=3"
 STREAM = "stream,load=0s,prompt=20ms,rate=20,tokens=20"
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Another process has the store for itself."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("BEGIN EXCLUSIVE")
-        yield
-        db.execute("COMMIT")
 
 
 def seconds(text):
