@@ -70,6 +70,7 @@ def test_a_job_that_was_taken_up_and_not_sent_can_be_deleted_like_any_that_is_qu
 def test_a_job_is_queued_throughout_while_its_only_upstream_is_away(simulate, jobs_on):
     jobs = jobs_on(simulate(QUICK), {"queue": {"hold_upstream": "1s"}})
     jobs.simulator.signal(signal.SIGKILL)
+    jobs.simulator.wait()  # until then the connection that the gateway keeps is a way to send it
     jobs.simulator.stays = False
     job = jobs.submit()
     seen, until = set(), time.monotonic() + 8
