@@ -2,6 +2,7 @@
 the Stop button and a closed tab stop the work."""
 
 # ctest: timeout 300
+# ctest: busy
 
 import contextlib
 import http.server

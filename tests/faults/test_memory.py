@@ -1,5 +1,7 @@
 """limits.memory is what bodies and buffers may take together; and what is only announced takes none of it."""
 
+# ctest: busy
+
 import time
 
 import pytest
@@ -78,7 +80,8 @@ def test_what_is_read_ahead_of_uploads_counts_too(scripted, serve):
             pass
     time.sleep(0.5)
     assert len(gateway.status()["calls"]) == 150
-    assert gateway.resident() - before < (4 << 20) + 150 * (64 << 10), gateway.resident() - before
+    grown = gateway.resident() - before  # what is not the budget's: each connection's own state and first buffers
+    assert grown < (4 << 20) + 150 * (96 << 10), grown
     for client in clients:
         client.leave("rst")
     assert eventually(lambda: not gateway.status()["calls"], within=5)

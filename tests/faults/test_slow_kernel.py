@@ -1,6 +1,8 @@
 """T-20: how much of a stream stands anywhere for a client that does not read. Without a bound on what the kernel keeps
 unsent it swallows some megabytes before `client_buffer` counts a byte."""
 
+# ctest: busy
+
 import time
 
 import pytest

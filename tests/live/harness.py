@@ -214,9 +214,9 @@ class Gateway(Process, Speaks):
             eventually(lambda: there <= gateway.ready())
         if warm:
             gateway.get("/api/version")
-        gateway.base = None
-        eventually(lambda: gateway._rested() == gateway._rested(0.05), within=1)
-        gateway.base = gateway._rested()
+        readings = [gateway._rested()]
+        eventually(lambda: readings.append(gateway._rested(0.05)) or readings[-1] == readings[-2], within=1)
+        gateway.base = readings[-1]
         return gateway
 
     def __init__(self, port, admin_port, config, arguments, environment, keys=None, key=None):
@@ -309,7 +309,10 @@ class Gateway(Process, Speaks):
         """Open descriptors besides idle upstream connections."""
         if wait:
             eventually(lambda: False, within=wait / PATIENCE)
-        return len(self.descriptors()) - self.pooled()
+        while True:  # the two are read one after the other: of one moment only when nothing came or went between
+            before, pooled = self.descriptors(), self.pooled()
+            if self.descriptors() == before:
+                return len(before) - pooled
 
     def check(self, *simulators):
         """Alive, clean, at rest, and able to serve: raises AssertionError with what is not."""

@@ -2,6 +2,7 @@
 the chat page. Needs Chromium, Node 18 and `npm ci` in tests/browser, all of which tests/run sees to."""
 
 # ctest: timeout 600
+# ctest: busy
 
 import json
 import os

@@ -1,6 +1,8 @@
 """No bytes a client can send end the process, and one request costs at most 20 times its size in memory (SPEC §12).
 The first three killed a stock Beast 1.81 server or got past its limits (reliability.md §0)."""
 
+# ctest: busy
+
 import random
 import socket
 import threading

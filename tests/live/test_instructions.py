@@ -1,5 +1,7 @@
 """What a call and a chunk cost, counted and not timed: a slower commit is seen however busy the machine is."""
 
+# ctest: busy
+
 import os
 import shutil
 import subprocess

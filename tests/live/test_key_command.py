@@ -1,5 +1,7 @@
 """`ollama-gateway key new`, and a configuration whose keys file is bad (SPEC §2)."""
 
+# ctest: busy
+
 import hashlib
 import json
 import re

@@ -1,5 +1,7 @@
 """SPEC §5: a waiting call costs little, and each of very many is served or leaves without a trace."""
 
+# ctest: busy
+
 import asyncio
 
 import pytest

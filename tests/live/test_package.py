@@ -1,6 +1,7 @@
 """The Debian package: what is in it, and how it comes and goes in a root of its own (debootstrap)."""
 
 # ctest: timeout 900
+# ctest: busy
 
 import json
 import os
