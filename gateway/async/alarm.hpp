@@ -27,22 +27,15 @@ public:
     // Goes off once, at `due`; instead of the time set before. instant::max(): not at all.
     void set(instant due)
     {
-        if (due == state_->due)
-            return;
         state_->due = due;
         if (due == instant::max()) {
-            state_->timer.cancel();
+            if (std::exchange(state_->armed, due) != due)
+                state_->timer.cancel();
             return;
         }
-        state_->timer.expires_at(due);
-        state_->timer.async_wait([s = state_](error_code) {
-            // An alarm set anew may still be called for its old time: the state decides.
-            if (!s->act || s->due == instant::max() || steady::now() < s->due)
-                return;
-            s->due = instant::max();
-            auto act = s->act;  // it may destroy this alarm
-            act();
-        });
+        // Put off, as most are again and again, it is looked at when it would have gone off.
+        if (due < state_->armed)
+            arm(state_);
     }
     void clear() { set(instant::max()); }
 
@@ -52,7 +45,29 @@ private:
         asio::steady_timer timer;
         std::function<void()> act;
         instant due = instant::max();
+        instant armed = instant::max();  // what the timer waits for
     };
+
+    static void arm(const std::shared_ptr<state>& s)
+    {
+        s->armed = s->due;
+        s->timer.expires_at(s->due);
+        s->timer.async_wait([s](error_code) {
+            // An alarm set anew may still be called for its old time: the state decides.
+            auto now = steady::now();
+            if (!s->act || now < s->armed)
+                return;
+            s->armed = instant::max();
+            if (now < s->due) {
+                if (s->due != instant::max())
+                    arm(s);
+                return;
+            }
+            s->due = instant::max();
+            auto act = s->act;  // it may destroy this alarm
+            act();
+        });
+    }
     std::shared_ptr<state> state_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace gateway {
 
@@ -81,16 +82,30 @@ std::string_view trim(std::string_view s)
     return s.substr(begin, s.find_last_not_of(space) - begin + 1);
 }
 
-bool iequals(std::string_view a, std::string_view b)
-{
-    return a.size() == b.size() && istarts_with(a, b);
-}
-
 bool istarts_with(std::string_view s, std::string_view prefix)
 {
-    return s.size() >= prefix.size() &&
-           std::equal(prefix.begin(), prefix.end(), s.begin(),
-                      [](char x, char y) { return to_lower(x) == to_lower(y); });
+    if (s.size() < prefix.size()) {
+        return false;
+    }
+    const auto same = [](const char* a, const char* b, std::size_t n) {
+        return std::equal(a, a + n, b, [](char x, char y) { return to_lower(x) == to_lower(y); });
+    };
+    // Eight at a time: only what differs in nothing but the bit between a capital and a small
+    // letter needs a closer look.
+    constexpr std::uint64_t letter_case = 0x2020202020202020;
+    std::size_t at = 0;
+    for (; at + sizeof letter_case <= prefix.size(); at += sizeof letter_case) {
+        std::uint64_t ours = 0;
+        std::uint64_t theirs = 0;
+        std::memcpy(&ours, prefix.data() + at, sizeof ours);
+        std::memcpy(&theirs, s.data() + at, sizeof theirs);
+        const std::uint64_t differs = ours ^ theirs;
+        if ((differs & ~letter_case) != 0 ||
+            (differs != 0 && !same(prefix.data() + at, s.data() + at, sizeof ours))) {
+            return false;
+        }
+    }
+    return same(prefix.data() + at, s.data() + at, prefix.size() - at);
 }
 
 std::vector<std::string_view> split(std::string_view s, char separator)

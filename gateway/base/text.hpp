@@ -23,8 +23,11 @@ std::string to_lower(std::string_view s);
 std::string_view trim(std::string_view s);
 
 // Equal but for the case of ASCII letters.
-bool iequals(std::string_view a, std::string_view b);
 bool istarts_with(std::string_view s, std::string_view prefix);
+inline bool iequals(std::string_view a, std::string_view b)
+{
+    return a.size() == b.size() && istarts_with(a, b);
+}
 
 // The parts between the separators, trimmed, empty ones too: "a,,b" → "a" "" "b"; "" → "". Views
 // into `s`.

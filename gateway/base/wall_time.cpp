@@ -39,8 +39,10 @@ int number(std::string_view text, std::size_t at, std::size_t digits)
 
 std::string rfc3339(wall_clock::time_point t)
 {
-    std::string text(to_seconds(t));
-    text += 'Z';
+    auto seconds = to_seconds(t);
+    std::string text;
+    text.reserve(seconds.size() + 1);
+    text.append(seconds).append(1, 'Z');
     return text;
 }
 
@@ -48,11 +50,13 @@ std::string rfc3339_micros(wall_clock::time_point t)
 {
     auto whole = std::chrono::floor<std::chrono::seconds>(t);
     auto micros = std::chrono::duration_cast<std::chrono::microseconds>(t - whole).count();
-    std::string text(to_seconds(t));
-    text += '.';
-    for (int unit = 100'000; unit != 0; unit /= 10)
-        text += char('0' + micros / unit % 10);
-    text += 'Z';
+    std::array<char, 8> fraction{'.', 0, 0, 0, 0, 0, 0, 'Z'};
+    for (std::size_t at = 6; at != 0; --at, micros /= 10)
+        fraction[at] = char('0' + micros % 10);
+    auto seconds = to_seconds(t);
+    std::string text;
+    text.reserve(seconds.size() + fraction.size());
+    text.append(seconds).append(fraction.data(), fraction.size());
     return text;
 }
 

@@ -3,9 +3,17 @@
 
 #include "base/text.hpp"
 
+#include <algorithm>
+
 namespace gateway {
 
 namespace {
+
+constexpr bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= ':') || c == '.' ||
+           c == '_' || c == '-' || c == '/' || c == '+';
+}
 
 // A model's name is whatever the client wrote: only what can neither end the header nor be taken
 // for one of the list's own delimiters stands as it is, the rest as %XX. Cut, so that a name cannot
@@ -14,16 +22,18 @@ void append_name(std::string& out, std::string_view name)
 {
     constexpr std::size_t longest = 200;
     constexpr char digits[] = "0123456789ABCDEF";
-    for (char c : name.substr(0, longest)) {
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '.' || c == '_' || c == '-' || c == ':' || c == '/' || c == '+';
-        if (plain) {
-            out += c;
-        } else {
-            auto byte = static_cast<unsigned char>(c);
+    name = name.substr(0, longest);
+    while (!name.empty()) {
+        auto odd = std::find_if_not(name.begin(), name.end(), is_plain);
+        auto plain = static_cast<std::size_t>(odd - name.begin());
+        out += name.substr(0, plain);
+        name.remove_prefix(plain);
+        if (!name.empty()) {
+            auto byte = static_cast<unsigned char>(name.front());
             out += '%';
             out += digits[byte >> 4];
             out += digits[byte & 15];
+            name.remove_prefix(1);
         }
     }
 }
@@ -80,6 +90,7 @@ std::string to_json(const std::vector<attempt>& attempts)
 std::string to_header(const std::vector<attempt>& attempts)
 {
     std::string out;
+    out.reserve(attempts.size() * 80);  // most are shorter
     for (const auto& a : attempts) {
         if (!out.empty()) {
             out += ", ";

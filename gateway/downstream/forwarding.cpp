@@ -83,6 +83,7 @@ std::string upstream_fields(const request_head& head, const forwarding& how)
     const auto named = named_by_connection(head);
     std::string lines;
     std::string via;
+    lines.reserve(256);  // those of most clients
     for (const field& f : head.fields) {
         if (iequals(f.name, "via") && !how.via.empty()) {
             via.append(f.value).append(", ");

@@ -13,6 +13,7 @@
 #include "downstream/request_id.hpp"
 
 #include <limits>
+#include <optional>
 
 namespace gateway {
 
@@ -45,8 +46,9 @@ public:
             if (!got)
                 break;
             more = co_await one_request();
-            if (more)
+            if (more && c_.backlog() != 0)
                 more = co_await taken();
+            more = more && c_.left() == leaving::no;
         }
         co_await end();
     }
@@ -270,18 +272,18 @@ private:
         // What needs no permit is given to a client that has half-closed too; but most such have
         // simply gone, and with a silent upstream nothing would ever tell.
         auto written = c_.written();
-        std::function<void()> look;
-        alarm patience(host_.io, [&look] { look(); });
-        look = [&] {
-            if (c_.left() == leaving::finished && c_.written() == written)
-                to.ending().request(stop_reason::client_gone, c_.left_at());
-            written = c_.written();
-            patience.set(steady::now() + 5s);
-        };
-        if (c.what != kind::generation && c.what != kind::embedding)
-            patience.set(steady::now() + 5s);
+        std::optional<alarm> patience;
+        if (c.what != kind::generation && c.what != kind::embedding) {
+            patience.emplace(host_.io, [&] {
+                if (c_.left() == leaving::finished && c_.written() == written)
+                    to.ending().request(stop_reason::client_gone, c_.left_at());
+                written = c_.written();
+                patience->set(steady::now() + 5s);
+            });
+            patience->set(steady::now() + 5s);
+        }
         co_await host_.calls->serve(c, to);
-        patience.clear();
+        patience.reset();
         if (to.was_cut()) {
             // The error and the end of the connection must not be seen together: clients that do
             // drop the text (clients.md §0.7).

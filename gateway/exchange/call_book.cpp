@@ -11,7 +11,7 @@ void call_book::enter(live_call& c)
     by_id_.emplace(c.id(), &c);
 }
 
-void call_book::leave(live_call& c, const call_record& ended)
+void call_book::leave(live_call& c, call_record&& ended)
 {
     auto found = by_id_.find(c.id());
     if (found != by_id_.end() && found->second == &c)
@@ -22,11 +22,11 @@ void call_book::leave(live_call& c, const call_record& ended)
 
     auto hash = std::hash<std::string>()(ended.id);
     if (ended_.size() < most_kept) {
-        ended_.push_back({steady::now(), ended});
+        ended_.push_back({steady::now(), std::move(ended)});
         ids_.push_back(hash);
     } else {
         ended_[next_].at = steady::now();
-        ended_[next_].record = ended;
+        ended_[next_].record = std::move(ended);
         ids_[next_] = hash;
     }
     next_ = (next_ + 1) % most_kept;

@@ -40,7 +40,7 @@ class call_book {
 public:
     // `c` is found under its id until leave(); a second live call of the same id is not found.
     void enter(live_call& c);
-    void leave(live_call& c, const call_record& ended);
+    void leave(live_call& c, call_record&& ended);
 
     live_call* find(std::string_view id) const;
     std::optional<call_view> view(std::string_view id, instant now) const;

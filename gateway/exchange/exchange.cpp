@@ -52,12 +52,15 @@ awaitable<void> exchange::serve(call& c, sink& to)
                  c.what == kind::unload;
     std::optional<fleet::found> known;
     if (wants && !facts.cloud) {
-        auto found = co_await fleet_.find(c.model);
-        known = found;
-        live.labelled(found.listed == catalogue::listed::yes);
-        facts.cloud = found.remote;
+        known = fleet_.find_now(c.model);
+        if (!known) {
+            auto found = co_await fleet_.find(c.model);
+            known = std::move(found);
+        }
+        live.labelled(known->listed == catalogue::listed::yes);
+        facts.cloud = known->remote;
         // What has fallbacks is not lost when no upstream has it.
-        facts.known_not = found.listed == catalogue::listed::no && fallbacks_of(c).empty();
+        facts.known_not = known->listed == catalogue::listed::no && fallbacks_of(c).empty();
         if (ended(live))
             co_return;
     } else if (!c.model.empty()) {
@@ -81,7 +84,7 @@ awaitable<void> exchange::serve(call& c, sink& to)
     if (which == way::straight) {
         co_await straight(live, straight_to(c));
     } else {
-        co_await queued(live, which, std::move(known));
+        co_await queued(live, which, std::move(*known));  // what waits wants a model
     }
 }
 
@@ -159,61 +162,52 @@ std::vector<std::string> exchange::fallbacks_of(const call& c) const
     return own != nullptr ? own->fallbacks : std::vector<std::string>{};
 }
 
-// Makes `t` the model whose turn it is, or one of those after it: what has no chance is recorded
-// and passed over. False when none is left; `last` says why.
-// `known`: what the catalogue has just said of the first.
-awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, ending& last,
-                                  std::optional<fleet::found> known)
+// Makes `t` the model whose turn it is, of which the catalogue has just said `found`. False when it
+// has no chance: that is recorded, and `last` says why.
+bool exchange::prepared(live_call& live, const attempts& tries, target& t, ending& last,
+                        fleet::found found)
 {
     auto& c = live.what();
-    for (;; tries.next_model()) {
-        t = target{};
-        t.substitute = tries.substituted();
-        t.as = t.substitute ? tries.model() : c.facts.model;
-        t.model = canonical_model(tries.model());
-        fleet::found found;
-        if (known)
-            found = std::move(*known);
-        else
-            found = co_await fleet_.find(t.model);
-        known.reset();
-        const auto* own = settings_for(*c.settings, t.model);
-        bool pinned = own != nullptr && own->pin_options;
-        if (t.substitute)
-            t.edits.model = t.as;
-        bool native = c.words == dialect::native;
-        t.edits.strip_load_options = pinned && native;
-        if (own != nullptr && own->keep_alive && native)
-            t.edits.keep_alive = *own->keep_alive;
-        t.lane.model = found.runner;
-        t.lane.options = fleet_.options_of(c, c.body, c.facts, t.model, pinned);
-        t.lane.barred = t.missing = found.missing;
+    t = target{};
+    t.substitute = tries.substituted();
+    t.as = t.substitute ? tries.model() : c.facts.model;
+    t.model = t.substitute ? canonical_model(tries.model()) : c.model;
+    const auto* own = settings_for(*c.settings, t.model);
+    bool pinned = own != nullptr && own->pin_options;
+    if (t.substitute)
+        t.edits.model = t.as;
+    bool native = c.words == dialect::native;
+    t.edits.strip_load_options = pinned && native;
+    if (own != nullptr && own->keep_alive && native)
+        t.edits.keep_alive = *own->keep_alive;
+    t.lane.model = std::move(found.runner);
+    t.lane.options = fleet_.options_of(c, c.body, c.facts, t.model, pinned);
+    t.lane.barred = t.missing = found.missing;
 
-        std::optional<bad_news> no;
-        if (found.listed == catalogue::listed::no) {
-            no.emplace();
-            no->how = outcome::upstream_status;
-            no->status = 404;
-            no->body = "{\"error\":\"model '" + t.as + "' not found\"}";
-            no->why.message = "model '" + t.as + "' not found";
-        } else if (goes_past(tries) && !fleet_.reachable(t.lane)) {
-            no = out_of_reach(t);
-        } else if (tries.more_models() && fleet_.too_big(t.lane, t.model)) {
-            no.emplace();
-            no->how = outcome::does_not_fit;
-            no->why.message = t.as + " does not fit into the VRAM there is";
-        } else {
-            no = fleet_.hopeless(t.lane);
-        }
-        if (!no) {
-            live.turns_to(t.model);
-            count_fallback(live, t.model);
-            co_return true;
-        }
-        live.tries(fleet_.at(no->place).name, t.model);
-        last = told(*no);
-        if (!tries.more_models())
-            co_return false;
+    std::optional<bad_news> no;
+    if (found.listed == catalogue::listed::no) {
+        no.emplace();
+        no->how = outcome::upstream_status;
+        no->status = 404;
+        no->body = "{\"error\":\"model '" + t.as + "' not found\"}";
+        no->why.message = "model '" + t.as + "' not found";
+    } else if (goes_past(tries) && !fleet_.reachable(t.lane)) {
+        no = out_of_reach(t);
+    } else if (tries.more_models() && fleet_.too_big(t.lane, t.model)) {
+        no.emplace();
+        no->how = outcome::does_not_fit;
+        no->why.message = t.as + " does not fit into the VRAM there is";
+    } else {
+        no = fleet_.hopeless(t.lane);
+    }
+    if (!no) {
+        live.turns_to(t.model);
+        count_fallback(live, t.model);
+        return true;
+    }
+    live.tries(fleet_.at(no->place).name, t.model);
+    last = told(*no);
+    if (tries.more_models()) {
         // What no upstream has, or none that is up, was not sent (SPEC §7).
         bool sent_nowhere =
             found.listed == catalogue::listed::no || last.how == outcome::connect_failed;
@@ -221,6 +215,21 @@ awaitable<bool> exchange::prepare(live_call& live, attempts& tries, target& t, e
                    words_of(last));
         live.falls_from(t.model, last.how);
     }
+    return false;
+}
+
+// The next model that has a chance, after the one whose turn it was; what has none is passed over.
+// False when none is left.
+awaitable<bool> exchange::next_model(live_call& live, attempts& tries, target& t, ending& last)
+{
+    while (tries.more_models()) {
+        tries.next_model();
+        auto name = canonical_model(tries.model());
+        auto found = co_await fleet_.find(name);
+        if (prepared(live, tries, t, last, std::move(found)))
+            co_return true;
+    }
+    co_return false;
 }
 
 // From the model that it fell from to the one that it goes on with, whatever was passed over in
@@ -264,13 +273,15 @@ models::wish exchange::wish_of(const call& c, const target& t) const
     return w;
 }
 
-awaitable<void> exchange::queued(live_call& live, way which, std::optional<fleet::found> known)
+awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
 {
     auto& c = live.what();
     attempts tries(c.model, fallbacks_of(c));
     target t;
     ending last;
-    bool any = co_await prepare(live, tries, t, last, std::move(known));
+    bool any = prepared(live, tries, t, last, std::move(known));
+    if (!any)
+        any = co_await next_model(live, tries, t, last);
     if (!any || ended(live)) {
         if (!any)
             finish(live, last);
@@ -291,9 +302,11 @@ awaitable<void> exchange::queued(live_call& live, way which, std::optional<fleet
     live.holds([this, &live, &t, &tries] { return held_for(live, t.lane, tries); });
     for (;;) {
         std::optional<bad_news> news;
-        bool go = co_await wait_for_turn(live, p, at, t, tries, news);
-        if (!go)
-            co_return;
+        if (!p.granted() || live.ending().requested()) {
+            bool go = co_await wait_for_turn(live, p, at, t, tries, news);
+            if (!go)
+                co_return;
+        }
         ending e;
         auto place = news ? news->place : p.place();
         if (news) {
@@ -302,6 +315,11 @@ awaitable<void> exchange::queued(live_call& live, way which, std::optional<fleet
             e = told(*news);
         } else {
             e = co_await try_at(live, p, tries, t);
+        }
+        if (e.how == outcome::ok) {
+            p.finish(std::nullopt);
+            finish(live, e);
+            co_return;
         }
         bool more = co_await goes_on(live, p, tries, t, e, place);
         if (!more)
@@ -453,13 +471,11 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
         t.lane.barred |= place_set(1) << at;
     } else {
         live.falls_from(t.model, e.how);
-        tries.next_model();
         // Meanwhile it stands for nothing that could be loaded.
         auto parked = t.lane;
         parked.barred = ~place_set(0);
         p.move(parked);
-        std::optional<fleet::found> not_yet;
-        bool any = co_await prepare(live, tries, t, e, std::move(not_yet));
+        bool any = co_await next_model(live, tries, t, e);
         if (!any) {
             finish(live, e);
             co_return false;

@@ -76,9 +76,10 @@ private:
 
     // Where to: exchange.cpp
     awaitable<void> straight(live_call& live, site& where);
-    awaitable<void> queued(live_call& live, way which, std::optional<fleet::found> known);
-    awaitable<bool> prepare(live_call& live, attempts& tries, target& t, ending& last,
-                            std::optional<fleet::found> known);
+    awaitable<void> queued(live_call& live, way which, fleet::found known);
+    bool prepared(live_call& live, const attempts& tries, target& t, ending& last,
+                  fleet::found found);
+    awaitable<bool> next_model(live_call& live, attempts& tries, target& t, ending& last);
     awaitable<bool> wait_for_turn(live_call& live, permit& p, admission& at, const target& t,
                                   const attempts& tries, std::optional<bad_news>& news);
     awaitable<ending> try_at(live_call& live, permit& p, const attempts& tries, const target& t);

@@ -52,7 +52,7 @@ live_call::~live_call()
     auto r = record(now);
     with_.counted.ended(r);
     log_ended(r);
-    with_.book.leave(*this, r);
+    with_.book.leave(*this, std::move(r));
 }
 
 bool live_call::tells_attempts() const
@@ -63,8 +63,9 @@ bool live_call::tells_attempts() const
 
 void live_call::turns_to(const std::string& model)
 {
-    if (canonical_model(model_) == model)
+    if ((substituted_ ? model_ : call_.model) == model)
         return;
+    substituted_ = true;
     model_ = model;
     timeouts_ = timeouts_for(*call_.settings, model);
 }

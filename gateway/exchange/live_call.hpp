@@ -130,7 +130,8 @@ private:
     call& call_;
     sink& to_;
     config::timeout_settings timeouts_;
-    std::string model_;
+    std::string model_;  // as the client wrote it; of a substitute, canonical
+    bool substituted_ = false;
     courtesy courtesy_;
     alarm clock_;
 

@@ -92,20 +92,25 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
     ending e;
     auto connect = live.limits().connect;
     for (bool fresh : {false, true}) {
-        auto got = co_await at.where.pool.acquire(work, connect, fresh);
-        if (!got) {
-            if (work.requested()) {
-                e = stopped(live, work);
-            } else {
-                e = {};
-                e.how = outcome::connect_failed;
-                e.why = {fault_code::no_upstream, got.error().message, whose::upstream,
-                         retry::elsewhere, 10};
-                e.unsent = true;
+        lease l;
+        if (!fresh)
+            l = at.where.pool.take_idle();
+        if (!l) {
+            auto got = co_await at.where.pool.connect(work, connect);
+            if (!got) {
+                if (work.requested()) {
+                    e = stopped(live, work);
+                } else {
+                    e = {};
+                    e.how = outcome::connect_failed;
+                    e.why = {fault_code::no_upstream, got.error().message, whose::upstream,
+                             retry::elsewhere, 10};
+                    e.unsent = true;
+                }
+                break;
             }
-            break;
+            l = std::move(*got);
         }
-        lease l = std::move(*got);
         bool stale = false;
         {
             stop::hook on_stop(work, [&] { l->close(); });
@@ -187,7 +192,10 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     auto head = request_head(at.where.pool.url(), c.method, c.target,
                              changed ? changed->fields : c.fields, length, c.streamed != nullptr);
     // Even when the write fails an answer may be there already; the read tells.
-    co_await l->write(head, body);
+    std::string_view first = head;
+    std::string_view second = body;
+    if (!l->write_now(first, second))
+        co_await l->write(first, second);
     changed.reset();
     if (work.requested())
         co_return stopped(live, work);

@@ -50,11 +50,22 @@ awaitable<catalogue::listed> catalogue::find(std::string model)
     co_return listed::yes;
 }
 
+bool catalogue::knows(std::string_view model) const
+{
+    auto found = tags_.find(model);
+    return known_ && found != tags_.end() && learned(found->second);
+}
+
+// Is nothing left to be asked of it?
+bool catalogue::learned(const listed_model& m) const
+{
+    return m.digest.empty() || with_.lore.by_digest.count(m.digest) != 0;
+}
+
 awaitable<void> catalogue::learn(std::string model)
 {
     auto found = tags_.find(model);
-    if (found == tags_.end() || found->second.digest.empty() ||
-        with_.lore.by_digest.count(found->second.digest) != 0)
+    if (found == tags_.end() || learned(found->second))
         co_return;
     auto digest = found->second.digest;
     auto answer = co_await ask(with_.io, with_.pool, "POST", "/api/show",
@@ -83,7 +94,11 @@ const model_facts* catalogue::facts(std::string_view model) const
 
 std::string catalogue::runner_of(std::string_view model) const
 {
-    const auto* f = facts(model);
+    return runner_of(model, facts(model));
+}
+
+std::string catalogue::runner_of(std::string_view model, const model_facts* f) const
+{
     if (f == nullptr || f->runner.empty())
         return std::string(model);
     auto found = with_.lore.name_of_blob.find(f->runner);

@@ -41,6 +41,8 @@ public:
     // Does the upstream have this model (canonical name)? Asks again when it did not, at most once
     // a second. After a yes its facts have been asked for.
     awaitable<listed> find(std::string model);
+    // Would find() say yes without asking anybody?
+    bool knows(std::string_view model) const;
     // As far as is known, without asking.
     bool lists(std::string_view model) const { return tags_.find(model) != tags_.end(); }
     bool known() const { return known_; }
@@ -51,6 +53,7 @@ public:
 
     // The name under which a model's runner is known: its own, or another one on the same blob.
     std::string runner_of(std::string_view model) const;
+    std::string runner_of(std::string_view model, const model_facts* of_it) const;
     // What /api/show said; null when it is not known (yet).
     const model_facts* facts(std::string_view model) const;
     // Of its files, bytes; 0 when not known.
@@ -59,6 +62,8 @@ public:
     const std::map<std::string, listed_model, std::less<>>& all() const { return tags_; }
 
 private:
+    bool learned(const listed_model& m) const;
+
     surroundings with_;
     std::map<std::string, listed_model, std::less<>> tags_;
     bool known_ = false;

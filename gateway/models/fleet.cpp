@@ -147,17 +147,35 @@ site* fleet::named(std::string_view name) const
 
 awaitable<fleet::found> fleet::find(std::string model)
 {
+    for (auto* s : sites_)
+        if (is_asked(*s) && !s->names.knows(model))
+            co_await s->names.find(model);
+    co_return as_known(model);
+}
+
+std::optional<fleet::found> fleet::find_now(const std::string& model)
+{
+    bool all_know = std::all_of(sites_.begin(), sites_.end(),
+                                [&](auto* s) { return !is_asked(*s) || s->names.knows(model); });
+    return all_know ? std::optional(as_known(model)) : std::nullopt;
+}
+
+// One that is down is believed what it last said.
+bool fleet::is_asked(const site& s) const
+{
+    return s.health.up() || sites_.size() == 1;
+}
+
+fleet::found fleet::as_known(const std::string& model)
+{
     using listed = catalogue::listed;
     found f;
     bool unknown = false;  // by one that could tell
     bool any_known = false;
     for (auto* s : sites_) {
-        // One that is down is believed what it last said.
-        auto has = listed::unknown;
-        if (s->health.up() || sites_.size() == 1)
-            has = co_await s->names.find(model);
-        else if (s->names.lists(model))
-            has = listed::yes;
+        auto has = s->names.lists(model)              ? listed::yes
+                   : is_asked(*s) && s->names.known() ? listed::no
+                                                      : listed::unknown;
         any_known = any_known || has != listed::unknown;
         if (has == listed::no)
             f.missing |= only(s->place);
@@ -167,10 +185,10 @@ awaitable<fleet::found> fleet::find(std::string model)
             f.listed = listed::yes;
         if (has != listed::yes)
             continue;
+        const auto* facts = s->names.facts(model);
         if (f.runner.empty())
-            f.runner = s->names.runner_of(model);
-        if (const auto* facts = s->names.facts(model))
-            f.remote = f.remote || facts->remote;
+            f.runner = s->names.runner_of(model, facts);
+        f.remote = f.remote || (facts != nullptr && facts->remote);
     }
     if (f.listed != listed::yes)
         f.listed = unknown || !any_known ? listed::unknown : listed::no;
@@ -178,7 +196,7 @@ awaitable<fleet::found> fleet::find(std::string model)
         f.runner = model;
     if (f.runner != model)
         same_runner(model, f.runner);
-    co_return f;
+    return f;
 }
 
 // What the configuration says of a name holds for its runner, whatever that is known by.
@@ -226,7 +244,7 @@ std::string fleet::options_of(const call& c, std::string_view body, const body_f
     for (auto* s : sites_) {
         own = s->names.facts(model);
         if (own != nullptr) {
-            runner = s->names.runner_of(model);
+            runner = s->names.runner_of(model, own);
             break;
         }
     }

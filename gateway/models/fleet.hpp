@@ -67,6 +67,8 @@ public:
     // Where is this model (canonical name)? Asks those upstreams that did not list it, and for its
     // facts those that do.
     awaitable<found> find(std::string model);
+    // The same when nobody has to be asked, as for most calls.
+    std::optional<found> find_now(const std::string& model);
     bool lists(const std::string& model) const;
     // Only upstreams that are down list it.
     bool out_of_reach(const std::string& model) const;
@@ -132,6 +134,8 @@ private:
     bool room_is_made(place_id p) const;
     std::uint64_t need(place_id p, const lane_key& lane, std::string_view as) const;
     bool reuses(const std::string& runner) const;
+    bool is_asked(const site& s) const;
+    found as_known(const std::string& model);
     void same_runner(const std::string& model, const std::string& runner);
     void direct(place_id p, const lane_key& lane);
     void direct_over(place_id p);

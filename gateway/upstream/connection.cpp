@@ -62,6 +62,21 @@ awaitable<upstream_connection::result> upstream_connection::read(std::size_t kee
     return tls_ ? read_tls(room) : read_plain(room);
 }
 
+bool upstream_connection::write_now(std::string_view& first, std::string_view& second)
+{
+    if (tls_)
+        return false;
+    std::array<asio::const_buffer, 2> parts{asio::buffer(first), asio::buffer(second)};
+    error_code ec;
+    auto sent = socket_.write_some(parts, ec);
+    if (ec && ec != asio::error::would_block)
+        return true;
+    auto of_first = std::min(sent, first.size());
+    first.remove_prefix(of_first);
+    second.remove_prefix(sent - of_first);
+    return first.empty() && second.empty();
+}
+
 awaitable<upstream_connection::result> upstream_connection::write(std::string_view first,
                                                                   std::string_view second)
 {
@@ -82,19 +97,7 @@ awaitable<upstream_connection::result> upstream_connection::read_tls(asio::mutab
 awaitable<upstream_connection::result> upstream_connection::write_plain(
     std::array<asio::const_buffer, 2> parts)
 {
-    // Most requests fit the socket's buffer: one system call and no trip through the event loop.
-    error_code ec;
-    auto sent = socket_.write_some(parts, ec);
-    if (ec == asio::error::would_block)
-        ec = {};
-    std::size_t all = parts[0].size() + parts[1].size();
-    if (ec || sent == all)
-        co_return result(ec, sent);
-    auto skipped = std::min(sent, parts[0].size());
-    parts[0] += skipped;
-    parts[1] += sent - skipped;
-    auto [rest, n] = co_await asio::async_write(socket_, parts, as_result);
-    co_return result(rest, sent + n);
+    co_return co_await asio::async_write(socket_, parts, as_result);
 }
 
 awaitable<upstream_connection::result> upstream_connection::write_tls(

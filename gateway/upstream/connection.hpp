@@ -36,6 +36,9 @@ public:
     // Reads what is there, at most the room of the buffer, behind what `keep` bytes already stand
     // in it. The bytes stand at data() + keep.
     awaitable<result> read(std::size_t keep = 0);
+    // Sends what the socket takes at once, as it does most requests, and cuts it off the parts.
+    // True when nothing is left to be sent, or nothing more can be.
+    bool write_now(std::string_view& first, std::string_view& second);
     // Sends both parts, whole.
     awaitable<result> write(std::string_view first, std::string_view second = {});
 

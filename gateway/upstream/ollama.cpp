@@ -119,12 +119,17 @@ awaitable<result<reply, fault>> ask(asio::io_context& io, upstream_pool& pool, s
                      retry::elsewhere, 0};
     };
     for (bool fresh : {false, true}) {
-        auto got = co_await pool.acquire(s, connect, fresh);
-        if (!got) {
-            result<reply, fault> r(s.requested() ? late() : got.error());
-            co_return r;
+        lease l;
+        if (!fresh)
+            l = pool.take_idle();
+        if (!l) {
+            auto got = co_await pool.connect(s, connect);
+            if (!got) {
+                result<reply, fault> r(s.requested() ? late() : got.error());
+                co_return r;
+            }
+            l = std::move(*got);
         }
-        lease l = std::move(*got);
         stop::hook on_stop(s, [&] { l->close(); });
         bool clean = false;
         bool stale = l->used_before;

@@ -45,17 +45,15 @@ upstream_pool::upstream_pool(asio::io_context& io, resolver& names, std::string 
 
 upstream_pool::~upstream_pool() = default;
 
-awaitable<result<lease, fault>> upstream_pool::acquire(stop& s, duration within, bool fresh)
+lease upstream_pool::take_idle()
 {
-    while (!fresh && !idle_.empty()) {
+    while (!idle_.empty()) {
         auto last = std::move(idle_.back());  // the newest: the least likely to be stale
         idle_.pop_back();
-        if (last->usable()) {
-            result<lease, fault> found(lease(*this, std::move(last)));
-            co_return found;
-        }
+        if (last->usable())
+            return {*this, std::move(last)};
     }
-    co_return co_await connect(s, within);
+    return {};
 }
 
 awaitable<result<lease, fault>> upstream_pool::connect(stop& s, duration within)

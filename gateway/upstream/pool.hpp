@@ -49,10 +49,11 @@ public:
 
     const upstream_url& url() const { return url_; }
 
-    // An idle connection, or with `fresh` always a new one, connected within `connect` (0: no
-    // bound). Faults: upstream_failed, to be tried elsewhere: nothing was sent; client_gone when
-    // `s` was requested.
-    awaitable<boost::system::result<lease, fault>> acquire(stop& s, duration connect, bool fresh);
+    // An idle connection; empty when there is none.
+    lease take_idle();
+    // A new one, connected in that time (0: no bound). Faults: upstream_failed, to be tried
+    // elsewhere: nothing was sent; client_gone when `s` was requested.
+    awaitable<boost::system::result<lease, fault>> connect(stop& s, duration within);
 
     std::size_t open() const { return open_; }
     std::size_t idle() const { return idle_.size(); }
@@ -69,7 +70,6 @@ private:
     friend class lease;
     void give_back(std::unique_ptr<upstream_connection> c);
     void sweep();
-    awaitable<boost::system::result<lease, fault>> connect(stop& s, duration within);
 
     static constexpr std::size_t most_idle = 256;
 
