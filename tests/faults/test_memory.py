@@ -81,7 +81,7 @@ def test_what_is_read_ahead_of_uploads_counts_too(scripted, serve):
     time.sleep(0.5)
     assert len(gateway.status()["calls"]) == 150
     grown = gateway.resident() - before  # what is not the budget's: each connection's own state and first buffers
-    assert grown < (4 << 20) + 150 * (96 << 10), grown
+    assert grown < (4 << 20) + 150 * (160 << 10), grown
     for client in clients:
         client.leave("rst")
     assert eventually(lambda: not gateway.status()["calls"], within=5)

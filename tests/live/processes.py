@@ -1,6 +1,8 @@
 """A program under test as a process: started on a free port, its standard error kept, its descriptors and
 sockets counted."""
 
+import collections
+import fcntl
 import os
 import random
 import re
@@ -25,16 +27,37 @@ SANITIZER_LINE = re.compile(
 CLOSE_WAIT, ESTABLISHED = "08", "01"
 
 
-def free_port(among=range(20000, 32000)):
-    """A port nobody listens on, below those that the kernel gives to outgoing connections."""
+def _own_ports():
+    """Ports for this process alone, below those that the kernel gives to outgoing connections, and the lock on them:
+    tests run beside each other, and one may want a port where nobody listens."""
+    first, each, parts = 20000, 500, 24
+    for n in range(parts):
+        try:
+            lock = open(Path(tempfile.gettempdir()) / f"ollama-gateway-ports-{n}", "a")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        return range(first + n * each, first + (n + 1) * each), lock
+    return range(first, first + parts * each), None
+
+
+_ours, _lock = _own_ports()
+_given = collections.deque(maxlen=200)
+
+
+def free_port(among=_ours):
+    """A port nobody listens on; not one that was given lately, whose taker may not listen yet."""
     while True:
         port = random.SystemRandom().choice(among)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.append(port)
             return port
 
 
