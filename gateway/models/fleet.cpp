@@ -172,6 +172,8 @@ fleet::found fleet::as_known(const std::string& model)
     found f;
     bool unknown = false;  // by one that could tell
     bool any_known = false;
+    // One that has not been seen yet may be starting too, as after the machine has.
+    bool may_come = steady::now() - began_ < with_.settings()->queue.hold_upstream;
     for (auto* s : sites_) {
         auto has = s->names.lists(model)              ? listed::yes
                    : is_asked(*s) && s->names.known() ? listed::no
@@ -180,7 +182,7 @@ fleet::found fleet::as_known(const std::string& model)
         if (has == listed::no)
             f.missing |= only(s->place);
         else if (has == listed::unknown)
-            unknown = unknown || s->health.up();
+            unknown = unknown || s->health.up() || (may_come && !s->names.known());
         else
             f.listed = listed::yes;
         if (has != listed::yes)

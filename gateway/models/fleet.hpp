@@ -154,6 +154,7 @@ private:
     std::map<std::string, unsigned, std::less<>> limits_;  // configured, by runner
     std::set<std::string, std::less<>> strict_;            // runners that reuse no larger context
     std::vector<std::pair<lane_key, bad_news>> in_vain_;   // of this look
+    const instant began_ = steady::now();
     bool thinking_soon_ = false;
     bool closing_ = false;
     alarm look_;

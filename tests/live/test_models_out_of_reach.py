@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import PATIENCE, eventually
+from harness import PATIENCE, eventually, free_port
 from residents import ask, becomes, quickly, served, simulate  # noqa: F401
 
 MODEL = "{},load=0s,prompt=0s,rate=0,tokens=2"
@@ -142,3 +142,28 @@ def test_each_attempt_is_told_in_its_upstream_s_own_words(serve, simulate):
     answer = ask(gateway, "a")
     assert answer.status == 500
     assert [a["error"] for a in answer.json()["attempts"]] == ["the real reason", "another one"]
+
+
+def test_an_upstream_that_has_not_come_up_yet_is_waited_for_as_long_after_the_start(serve, simulate):
+    """After a reboot the gateway was up first: calls for the other upstream's models were told that there were none."""
+    at_a, port = simulate(MODEL.format("a")), free_port()
+    config = {"queue": {"hold_upstream": f"{HOLD * PATIENCE}s"}}
+    gateway = serve({"A": at_a, "B": f"http://127.0.0.1:{port}"}, quickly(config))
+    gateway.serves, gateway.upstream = None, [at_a]
+    with gateway.client() as client:
+        client.request("POST", "/api/generate", {"model": "b", "prompt": "x", "stream": False})
+        gateway.until_waiting(1)
+        served(gateway, "a")
+        simulate(MODEL.format("b"), port=port)
+        assert client.finish().status == 200
+    assert ask(gateway, "typo").status == 404  # now that all have been seen
+
+
+def test_an_upstream_that_was_never_seen_holds_nobody_up_later(serve, simulate):
+    at_a = simulate(MODEL.format("a"))
+    config = {"queue": {"hold_upstream": "300ms"}}
+    gateway = serve({"A": at_a, "B": f"http://127.0.0.1:{free_port()}"}, quickly(config))
+    gateway.serves, gateway.upstream = None, [at_a]
+    time.sleep(0.4)
+    assert ask(gateway, "b").status == 404
+    served(gateway, "a")
