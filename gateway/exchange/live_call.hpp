@@ -104,6 +104,8 @@ public:
     const char* passed_limit() const;
 
     const config::timeout_settings& limits() const { return timeouts_; }
+    // How long the model may be silent, as things stand.
+    duration limit_now() const;
     // The model it is about, as its client or the configuration spells it.
     const std::string& model() const { return model_; }
     // Since when it waits for its turn this time; instant::max() when it does not.
@@ -122,7 +124,6 @@ private:
     void beat();
     void set_clock(instant now);
     queue_status status(instant now) const;
-    duration limit_now() const;
     phase phase_now() const;
     call_record record(instant now) const;
 

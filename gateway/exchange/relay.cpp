@@ -114,7 +114,9 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
                 last_seen.see(piece);
             if (reader && step.done)
                 reader->finish();
-            bool told_all = record_framed && reader->complete() && (reader->at_end() || step.done);
+            // A length that was announced is kept: what comes after the end marker belongs to it.
+            bool told_all = record_framed && reader->complete() &&
+                            (step.done || (reader->at_end() && !a.head.length));
             if (told_all || (step.done && !record_framed)) {
                 // The end marker and the end go out in one write.
                 to.piece(raw, step.payload, true);

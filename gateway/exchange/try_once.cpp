@@ -41,11 +41,7 @@ exchange::ending exchange::stopped(live_call& live, stop& work) const
             [[fallthrough]];
         case stop_reason::too_long: {
             auto passed = std::string_view(live.passed_limit());
-            const auto& limits = live.limits();
-            auto limit = passed == "total"   ? limits.total
-                         : passed == "whole" ? limits.whole
-                         : passed == "idle"  ? limits.idle
-                                             : limits.first_byte;
+            auto limit = passed == "total" ? live.limits().total : live.limit_now();
             e.own_limit = passed == "total";
             return say(outcome::timed_out, fault_code::timed_out,
                        live.model() + " timed out after " + in_seconds(limit) + " s (timeouts." +

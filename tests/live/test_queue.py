@@ -6,7 +6,7 @@ import time
 import pytest
 
 from dialects import ONE_OF_EACH, STREAMS, dialect_of, error_in, error_of, looks_complete
-from harness import eventually, free_port
+from harness import PATIENCE, eventually, free_port
 from queueing import EMBEDDINGS, EMBEDS, HOLDER, QUICK, Calls, call_to, order, queue_statuses, user, whole, words_of
 
 EVENTS = {"X-Queue-Events": "1"}
@@ -330,6 +330,15 @@ def test_waiting_calls_are_held_while_the_upstream_is_down_and_served_when_it_is
         assert all(whole(client) for client in clients)
     assert sorted(order(back)) == [str(n) for n in range(len(clients))]
     assert back.stats()["peak"] <= 2
+
+
+def test_a_stream_that_was_told_something_is_held_no_longer_than_the_others(serve):
+    """It was looked after once a second from when it was first told something."""
+    gateway = serve(f"http://127.0.0.1:{free_port()}", {"queue": {"hold_upstream": "1500ms", "grace": "1400ms"}})
+    began = time.monotonic()
+    with Calls(gateway) as calls:
+        calls.sent("chat", "call-x").finish()
+    assert 1.48 < time.monotonic() - began < 2.2 + 0.5 * (PATIENCE - 1)
 
 
 @pytest.mark.parametrize("kind", STREAMS)

@@ -59,6 +59,17 @@ def test_idle(serve, simulate, kind):
     settled(gateway)
 
 
+def test_a_call_with_tools_may_think_as_long_as_for_its_first_byte_and_is_told_so(serve, simulate):
+    simulator = simulate(MODEL)
+    gateway = serve(simulator, {"timeouts": {**QUICK, "idle": "100ms"}})
+    simulator.fault("silent_mid", count=1)
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    answer, took = timed(gateway, *call_of("chat", tools=tools))
+    assert LIMIT <= took <= LIMIT + SLACK
+    assert "timed out after 0.400 s (timeouts.idle)" in error_in("chat", answer)["message"]
+    settled(gateway)
+
+
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_whole(serve, simulate, kind):
     simulator = simulate(MODEL)

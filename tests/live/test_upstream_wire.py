@@ -215,6 +215,23 @@ def test_a_whole_answer_bounded_by_the_connections_end_is_whole(scripted, behind
     assert answer.complete and answer.body == NDJSON + DONE
 
 
+@pytest.mark.parametrize("then", [CLOSE, HANG])
+def test_a_stream_that_owes_bytes_of_its_length_is_cut_though_it_had_its_end_marker(scripted, behind, then):
+    """Its connection was kept, and the next answer on it was read as the rest of this one."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n"
+    text = NDJSON + DONE
+    upstream = scripted((head % (len(text) + 400) + text, then), (head % len(text) + text, KEEP))
+    gateway = behind(upstream, {"timeouts": {"idle": "500ms"}, "unload": {"verify_within": "1s"}})
+    call = call_of("generate")
+    with gateway.client(timeout=20) as client:
+        client.request("POST", *call)
+        client.request("POST", *call)
+        answer = client.finish()
+        assert not answer.complete and answer.ended == "eof" and answer.body == text, answer.raw
+    recent = eventually(lambda: gateway.status()["recent"])
+    assert recent[0]["outcome"] == {CLOSE: "truncated", HANG: "timed_out"}[then]
+
+
 def test_an_end_marker_whose_last_chunk_never_comes_is_a_whole_answer(scripted, behind):
     upstream = scripted((chunked(NDJSON, DONE, end=False), HANG))
     gateway = behind(upstream)
