@@ -117,7 +117,8 @@ private:
                                      bool& stale);
     awaitable<ending> read_head(live_call& live, upstream_connection& c, answer& into,
                                 std::size_t& begin, std::size_t& have, stop& work);
-    awaitable<void> send_upload(call& c, upstream_connection& to, std::shared_ptr<upload_state> s);
+    awaitable<void> send_upload(call& c, upstream_connection& to, duration patience,
+                                std::shared_ptr<upload_state> s);
     ending stopped(live_call& live, stop& work) const;
 
     // Its answer: relay.cpp

@@ -16,6 +16,7 @@ struct exchange::upload_state {
     bool running = true;
     bool whole = false;
     bool client_failed = false;  // the rest of it never came
+    bool not_taken = false;      // the upstream took nothing of it for too long
 };
 
 // A connection that was closed while it was idle says so as soon as something is sent on it; one
@@ -132,11 +133,16 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
     co_return e;
 }
 
-awaitable<void> exchange::send_upload(call& c, upstream_connection& to,
+awaitable<void> exchange::send_upload(call& c, upstream_connection& to, duration patience,
                                       std::shared_ptr<upload_state> s)
 {
     bool chunked = !c.streamed_length;
     std::string framed;
+    // Or one that hangs holds its client's connection for ever, also when the client has gone.
+    alarm bound(io_, [&] {
+        s->not_taken = true;
+        to.close();
+    });
     for (;;) {
         auto piece = co_await c.streamed->next();
         if (piece.empty()) {
@@ -152,7 +158,10 @@ awaitable<void> exchange::send_upload(call& c, upstream_connection& to,
             framed.assign(size, std::size_t(n)).append(bytes).append("\r\n");
             bytes = framed;
         }
+        if (patience != duration{})
+            bound.set(steady::now() + patience);
         auto [ec, sent] = co_await to.write(bytes);
+        bound.clear();
         if (ec)
             break;  // the upstream has heard enough: its answer says why
     }
@@ -200,7 +209,7 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     std::shared_ptr<upload_state> up;
     if (c.streamed != nullptr) {
         up = std::make_shared<upload_state>(io_);
-        spawn(io_, "upload", send_upload(c, *l, up));
+        spawn(io_, "upload", send_upload(c, *l, live.limits().idle, up));
     }
     answer a;
     std::size_t begin = 0, have = 0;
@@ -220,7 +229,14 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
             while (up->running)
                 co_await up->over.wait_until();
         }
-        if (up->client_failed && e.how != outcome::ok && !live.to().at().head_committed) {
+        if (up->not_taken && e.how == outcome::upstream_failed) {
+            e = {};
+            e.how = outcome::timed_out;
+            e.why = {fault_code::timed_out,
+                     "the upstream took nothing of the body for " + in_seconds(live.limits().idle) +
+                         " s (timeouts.idle)",
+                     whose::upstream, retry::elsewhere, 0};
+        } else if (up->client_failed && e.how != outcome::ok && !live.to().at().head_committed) {
             bool broken = c.streamed->broken();
             auto code = broken ? fault_code::bad_request : fault_code::client_gone;
             auto why =

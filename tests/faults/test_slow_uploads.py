@@ -1,6 +1,7 @@
 """T-06 for bodies that are not held: they stream through to an upstream connection of their own, so a slow sender holds
 two. The bounds are those of bodies that are held; only time in which the client was waited for counts."""
 
+import signal
 import time
 
 import pytest
@@ -73,3 +74,32 @@ def test_time_in_which_the_upstream_does_not_read_is_not_the_client_s(scripted, 
         client.send(HEAD.format("/api/create", len(body)).encode() + body)
         assert client.finish().status == 200, client.answer.raw
     assert len(upstream.calls[-1][2]) == len(body)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_an_upload_of_which_the_upstream_takes_nothing_is_given_up(serve, simulate, stays):
+    """A hung Ollama held the client's connection and its own for ever, also when the client had gone behind its bytes."""
+    simulator = simulate()
+    gateway = serve(simulator, {"timeouts": {"idle": f"{PATIENCE}s"}})
+    simulator.signal(signal.SIGSTOP)
+    client = gateway.client(timeout=20 * PATIENCE)
+    client.expect("POST")
+    client.send(HEAD.format("/api/create", 256 << 20).encode())
+    client.socket.settimeout(0.2)
+    full = 0
+    while full < 2:  # nothing was taken for some time: all buffers are full
+        try:
+            client.socket.send(b" " * 65536)
+            full = 0
+        except TimeoutError:
+            full += 1
+        except OSError:
+            break
+    client.socket.settimeout(20 * PATIENCE)
+    if stays:
+        client.finish()
+        assert client.answer.status == 504 and "timeouts.idle" in client.answer.json()["error"], client.answer.raw
+    client.socket.close()
+    assert eventually(lambda: not gateway.status()["calls"], within=5)
+    assert gateway.status()["recent"][0]["outcome"] in ("timed_out", "client_gone")
+    simulator.signal(signal.SIGCONT)
