@@ -107,7 +107,8 @@ boost::system::result<answer, fault> parse_answer(std::string_view bytes, bool t
     a.head.no_body = to_head || a.head.status == 204 || a.head.status == 304 || a.interim;
     a.keep_alive = !close;
     if (a.head.no_body) {
-        a.head.length = size;  // a HEAD's answer tells the length it would have
+        if (a.head.status != 204)  // which may tell none (RFC 9110 §8.6)
+            a.head.length = size;  // a HEAD's answer tells the length it would have
     } else if (codings == 1) {
         a.body = body_decoder::chunked();
     } else if (size) {

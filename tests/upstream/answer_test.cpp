@@ -50,6 +50,10 @@ TEST_CASE("an answer to HEAD, a 204 and a 304 have no body whatever their head s
         REQUIRE(a.has_value());
         CHECK(a->body.done());
     }
+    auto none = parse_answer(head("Content-Length: 2\r\n", "HTTP/1.1 204 No Content"), false);
+    REQUIRE(none.has_value());
+    CHECK(none->body.done());
+    CHECK_FALSE(none->head.length.has_value());  // it may tell none, and a client would wait for it
 }
 
 TEST_CASE("an interim answer is told apart, and switching protocols unasked is refused")
