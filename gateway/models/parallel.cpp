@@ -23,6 +23,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace gateway {
 
@@ -103,7 +104,7 @@ void parallel::first_byte(call_id c, instant now)
 
 void parallel::ended(call_id c, std::optional<duration> ran, instant now)
 {
-    look(now);
+    const bool all_said = look(now);
     auto node = out_.extract(c);
     if (node.empty()) {
         return;
@@ -119,13 +120,15 @@ void parallel::ended(call_id c, std::optional<duration> ran, instant now)
             done.timed = true;
         }
     }
-    look_back(done, now);
+    if (!all_said) {
+        look_back(done, now);
+    }
     remember(done);
 }
 
 void parallel::dropped(call_id c, instant now)
 {
-    look(now);
+    const bool all_said = look(now);
     auto node = out_.extract(c);
     if (node.empty()) {
         return;
@@ -133,7 +136,9 @@ void parallel::dropped(call_id c, instant now)
     one done = node.mapped();
     done.end = now;
     done.dropped = true;
-    look_back(done, now);
+    if (!all_said) {
+        look_back(done, now);
+    }
     remember(done);
 }
 
@@ -158,9 +163,15 @@ void parallel::try_again(instant now)
     }
 }
 
-// What can be told by now: whom a call began beside shows when they do not end at once.
-void parallel::look(instant now)
+// What can be told by now: whom a call began beside shows when they do not end at once. True when
+// more are seen to run than is learned about: nobody's end adds anything to that.
+bool parallel::look(instant now)
 {
+    // What is looked for shows over `slack`: in a rush of short calls not each has to look at all.
+    if (now - looked_ < slack / 20 && now >= looked_) {
+        return all_said_;
+    }
+    looked_ = now;
     unsigned running = 0;
     for (auto& [id, c] : out_) {
         running += c.began && now - *c.began >= slack ? 1 : 0;
@@ -170,6 +181,8 @@ void parallel::look(instant now)
         count(c, now);
     }
     run_at_once(running);
+    all_said_ = running > most;
+    return all_said_;
 }
 
 void parallel::count(one& c, instant now)
@@ -312,20 +325,27 @@ void parallel::run_at_once(unsigned calls)
 // The most that ran at once, for a while, at some time in the run of `c`, which is over.
 void parallel::run_at_once_with(const one& c, instant now)
 {
-    const auto runs_from = [&](const one& x, instant t) {
-        return x.began && *x.began <= t && std::min(x.end, now) >= t + slack;
+    struct run {
+        instant first, last;  // it ran on for a while from any time between them
     };
+    std::vector<run> runs;  // few: of many that are out it is not known when they began
+    const auto add = [&](const one& x) {
+        if (x.began && std::min(x.end, now) >= *x.began + slack) {
+            runs.push_back({*x.began, std::min(x.end, now) - slack});
+        }
+    };
+    add(c);
+    each(add);
     const auto count_from = [&](instant t) {
-        unsigned running = runs_from(c, t) ? 1 : 0;
-        each([&](const one& x) { running += runs_from(x, t) ? 1 : 0; });
-        return running;
+        return static_cast<unsigned>(std::count_if(
+            runs.begin(), runs.end(), [&](const run& r) { return r.first <= t && r.last >= t; }));
     };
     unsigned running = count_from(*c.began);
-    each([&](const one& x) {
-        if (x.began && *x.began > *c.began && *x.began + slack <= c.end) {
-            running = std::max(running, count_from(*x.began));
+    for (const auto& r : runs) {
+        if (r.first > *c.began && r.first + slack <= c.end) {
+            running = std::max(running, count_from(r.first));
         }
-    });
+    }
     run_at_once(running);
 }
 

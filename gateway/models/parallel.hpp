@@ -64,7 +64,7 @@ private:
 
     template <class Visit>
     void each(Visit visit) const;
-    void look(instant now);
+    bool look(instant now);
     void count(one& c, instant now);
     void look_back(one& c, instant now);
     unsigned began_beside(const one& c, instant now) const;
@@ -84,6 +84,9 @@ private:
     std::array<double, most + 1> for_{};
     // [k]: calls that said that there are more than k
     std::array<unsigned, most + 1> against_{};
+
+    instant looked_{};
+    bool all_said_ = false;  // when it was looked last
 
     unsigned limit_ = 0;
     bool trying_ = false;

@@ -295,3 +295,24 @@ TEST_CASE("calls that are not known are passed over")
     p.ended(2, took(-5), at(7));
     CHECK(p.limit() == 0);
 }
+
+// Each end was set against every pair of calls: the event loop stood still for ten seconds.
+TEST_CASE("four thousand calls that run at once and end together are looked back at in passing")
+{
+    parallel p;
+    constexpr parallel::call_id calls = 4000;
+    for (parallel::call_id id = 0; id < calls; ++id) {
+        p.sent(id, at(0.001 * double(id)));
+    }
+    for (parallel::call_id id = 0; id < calls; ++id) {
+        p.first_byte(id, at(5 + 0.001 * double(id)));
+    }
+    for (parallel::call_id id = 0; id < calls; ++id) {
+        if (id % 2 == 0) {
+            p.ended(id, took(2), at(20));
+        } else {
+            p.dropped(id, at(20));
+        }
+    }
+    CHECK(p.limit() == 0);
+}
