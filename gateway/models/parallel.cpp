@@ -325,10 +325,10 @@ void parallel::run_at_once(unsigned calls)
 // The most that ran at once, for a while, at some time in the run of `c`, which is over.
 void parallel::run_at_once_with(const one& c, instant now)
 {
-    struct run {
+    struct stretch {
         instant first, last;  // it ran on for a while from any time between them
     };
-    std::vector<run> runs;  // few: of many that are out it is not known when they began
+    std::vector<stretch> runs;  // few: of many that are out it is not known when they began
     const auto add = [&](const one& x) {
         if (x.began && std::min(x.end, now) >= *x.began + slack) {
             runs.push_back({*x.began, std::min(x.end, now) - slack});
@@ -337,8 +337,9 @@ void parallel::run_at_once_with(const one& c, instant now)
     add(c);
     each(add);
     const auto count_from = [&](instant t) {
-        return static_cast<unsigned>(std::count_if(
-            runs.begin(), runs.end(), [&](const run& r) { return r.first <= t && r.last >= t; }));
+        return static_cast<unsigned>(std::count_if(runs.begin(), runs.end(), [&](const stretch& r) {
+            return r.first <= t && r.last >= t;
+        }));
     };
     unsigned running = count_from(*c.began);
     for (const auto& r : runs) {
