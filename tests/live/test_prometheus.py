@@ -94,6 +94,8 @@ class Prometheus:
             with urllib.request.urlopen(f"{self.url}/api/v1/{what}?{query}", timeout=10) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as problem:
+            if problem.code == 503:  # it listens already and is not ready: it still reads its own log of writes
+                return None
             raise AssertionError(f"{parameters}: {problem.read().decode()}") from None
         except OSError:
             return None
