@@ -104,7 +104,7 @@ void parallel::first_byte(call_id c, instant now)
 
 void parallel::ended(call_id c, std::optional<duration> ran, instant now)
 {
-    const bool all_said = look(now);
+    look(now);
     auto node = out_.extract(c);
     if (node.empty()) {
         return;
@@ -120,7 +120,7 @@ void parallel::ended(call_id c, std::optional<duration> ran, instant now)
             done.timed = true;
         }
     }
-    if (!all_said) {
+    if (!all_said_) {
         look_back(done, now);
     }
     remember(done);
@@ -128,7 +128,7 @@ void parallel::ended(call_id c, std::optional<duration> ran, instant now)
 
 void parallel::dropped(call_id c, instant now)
 {
-    const bool all_said = look(now);
+    look(now);
     auto node = out_.extract(c);
     if (node.empty()) {
         return;
@@ -136,7 +136,7 @@ void parallel::dropped(call_id c, instant now)
     one done = node.mapped();
     done.end = now;
     done.dropped = true;
-    if (!all_said) {
+    if (!all_said_) {
         look_back(done, now);
     }
     remember(done);
@@ -163,13 +163,12 @@ void parallel::try_again(instant now)
     }
 }
 
-// What can be told by now: whom a call began beside shows when they do not end at once. True when
-// more are seen to run than is learned about: nobody's end adds anything to that.
-bool parallel::look(instant now)
+// What can be told by now: whom a call began beside shows when they do not end at once.
+void parallel::look(instant now)
 {
     // What is looked for shows over `slack`: in a rush of short calls not each has to look at all.
     if (now - looked_ < slack / 20 && now >= looked_) {
-        return all_said_;
+        return;
     }
     looked_ = now;
     unsigned running = 0;
@@ -182,7 +181,6 @@ bool parallel::look(instant now)
     }
     run_at_once(running);
     all_said_ = running > most;
-    return all_said_;
 }
 
 void parallel::count(one& c, instant now)
@@ -218,6 +216,9 @@ unsigned parallel::began_beside(const one& c, instant now) const
 void parallel::claim(const one& c, instant now)
 {
     const auto began = *c.began;
+    if (began + slack - c.sent < shortest_wait) {
+        return;  // as most of many short calls: there was no time to stand behind anybody
+    }
     // Perhaps before it in the queue, or running, at that time.
     const auto ahead = [&](const one& x, instant at) {
         return x.sent < at && (x.sent < c.sent + slack || (x.began && *x.began <= at));
@@ -322,9 +323,13 @@ void parallel::run_at_once(unsigned calls)
     }
 }
 
-// The most that ran at once, for a while, at some time in the run of `c`, which is over.
+// The most that ran at once, for a while, at some time in the run of `c`, which is over. A run
+// that was no while itself tells nothing that those beside it will not tell.
 void parallel::run_at_once_with(const one& c, instant now)
 {
+    if (c.end < *c.began + slack) {
+        return;
+    }
     struct stretch {
         instant first, last;  // it ran on for a while from any time between them
     };
@@ -350,15 +355,19 @@ void parallel::run_at_once_with(const one& c, instant now)
     run_at_once(running);
 }
 
-// Keeps what a call that is out, or one still to be looked back at, may have stood behind.
+// Keeps what a call that is out, or one still to be looked back at, may have stood behind. What is
+// kept for nothing does no harm, so that looking for it is spread over many ends.
 void parallel::remember(one c)
 {
     gone_.push_back(c);
-    auto oldest = instant::max();
-    for (const auto& [id, x] : out_) {
-        oldest = std::min(oldest, x.sent);
+    if (2 * ++since_tidied_ > gone_.size() + out_.size()) {
+        since_tidied_ = 0;
+        auto oldest = instant::max();
+        for (const auto& [id, x] : out_) {
+            oldest = std::min(oldest, x.sent);
+        }
+        std::erase_if(gone_, [&](const one& x) { return x.end < oldest; });
     }
-    std::erase_if(gone_, [&](const one& x) { return x.end < oldest; });
     if (gone_.size() > remembered) {
         gone_.pop_front();
     }

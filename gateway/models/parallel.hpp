@@ -64,7 +64,7 @@ private:
 
     template <class Visit>
     void each(Visit visit) const;
-    bool look(instant now);
+    void look(instant now);
     void count(one& c, instant now);
     void look_back(one& c, instant now);
     unsigned began_beside(const one& c, instant now) const;
@@ -77,7 +77,8 @@ private:
     void unlearn();
 
     std::map<call_id, one> out_;
-    std::deque<one> gone_;          // as they ended; those that are still needed
+    std::deque<one> gone_;          // as they ended; those that are still needed, and some more
+    std::size_t since_tidied_ = 0;  // so many have been added
     std::deque<duration> prompts_;  // from sending to first byte of calls with room, the last few
 
     // [k]: what speaks for at most k slots, since a call said that there are more
@@ -86,7 +87,8 @@ private:
     std::array<unsigned, most + 1> against_{};
 
     instant looked_{};
-    bool all_said_ = false;  // when it was looked last
+    // More are seen to run than is learned about: nobody's end adds anything to that.
+    bool all_said_ = false;
 
     unsigned limit_ = 0;
     bool trying_ = false;
