@@ -62,7 +62,10 @@ struct whole_gateway::upstream_room {
                   [&all] { return all.settings_; }, all.fleet_}),
           here{place, all.settings_->upstreams[place].name, pool, health, names, loaded}
     {
-        health.on_change([&all, place](bool up) { all.fleet_.site_is(place, up); });
+        health.on_change([&all, place](bool up) {
+            all.fleet_.site_is(place, up);
+            all.exchange_.upstreams_changed();
+        });
     }
 
     upstream_pool pool;

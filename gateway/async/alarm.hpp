@@ -59,8 +59,7 @@ private:
                 return;
             s->armed = instant::max();
             if (now < s->due) {
-                if (s->due != instant::max())
-                    arm(s);
+                arm(s);
                 return;
             }
             s->due = instant::max();

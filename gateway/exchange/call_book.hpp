@@ -45,6 +45,7 @@ public:
     live_call* find(std::string_view id) const;
     std::optional<call_view> view(std::string_view id, instant now) const;
     std::vector<call_view> live(instant now) const;
+    const std::vector<live_call*>& all() const { return all_; }
     std::size_t size() const { return all_.size(); }
 
     // Finished calls, newest first: at most `most` that ended before `cursor` (0: from the newest).

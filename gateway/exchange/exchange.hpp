@@ -37,6 +37,8 @@ public:
     void end_all(stop_reason why);
     // False when there is no such live call.
     bool cancel(std::string_view id);
+    // Others of the upstreams are up than before: who waits is held, or held no longer.
+    void upstreams_changed();
 
     void set_messages(std::vector<message_text> messages) { messages_ = std::move(messages); }
     const call_book& book() const { return book_; }

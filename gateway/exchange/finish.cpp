@@ -1,4 +1,5 @@
-// How calls end: the verdict told and kept, and all of them when the gateway stops.
+// How calls end: the verdict told and kept, and all of them when the gateway stops. And what is
+// told to all that there are.
 #include "base/text.hpp"
 #include "call/model_name.hpp"
 #include "exchange/exchange.hpp"
@@ -69,16 +70,20 @@ void exchange::finish(live_call& live, const ending& e, const site* at)
 void exchange::refuse_new()
 {
     draining_ = true;
-    for (auto& v : book_.live(steady::now()))
-        if (auto* c = book_.find(v.id))
-            c->leave_queue();
+    for (auto* c : book_.all())
+        c->leave_queue();
 }
 
 void exchange::end_all(stop_reason why)
 {
-    for (auto& v : book_.live(steady::now()))
-        if (auto* c = book_.find(v.id))
-            c->ending().request(why, steady::now());
+    for (auto* c : book_.all())
+        c->ending().request(why, steady::now());
+}
+
+void exchange::upstreams_changed()
+{
+    for (auto* c : book_.all())
+        c->upstreams_changed();
 }
 
 bool exchange::cancel(std::string_view id)

@@ -277,13 +277,8 @@ void live_call::beat()
 void live_call::set_clock(instant now)
 {
     auto next = std::min(courtesy_.next_due(), gives_up_);
-    if (permit_ != nullptr && hold_) {
-        const auto most = settings().queue.hold_upstream;
-        next = std::min(next, now + std::clamp<duration>(most, std::chrono::milliseconds(50),
-                                                         std::chrono::seconds(1)));
-        if (down_since_ && now < *down_since_ + most)
-            next = std::min<instant>(next, *down_since_ + most);
-    }
+    if (permit_ != nullptr && hold_ && down_since_)
+        next = std::min<instant>(next, *down_since_ + settings().queue.hold_upstream);
     if (work_ != nullptr) {
         if (present_ != nullptr)
             next = std::min(next, present_->look_again(now));

@@ -43,9 +43,15 @@ public:
     // It stands in the queue: its client is told, and it gives up at `until` (max_wait). `loading`:
     // whether its model is being loaded.
     void queues(permit& p, const admission& at, instant until, std::function<bool()> loading);
-    // With no upstream up it is held only so long; asked each time the clock looks. Nothing: one
-    // is.
+    // With no upstream up it is held only so long; asked each time the clock looks, and when
+    // upstreams_changed(). Nothing: one is.
     void holds(std::function<std::optional<duration>()> hold);
+    // Others of the upstreams are up than before.
+    void upstreams_changed()
+    {
+        if (permit_ != nullptr && hold_)
+            beat();
+    }
     bool held_too_long() const { return held_too_long_; }
     // An upstream refused it: may it wait for one to come up? For hold_upstream since the first
     // time.

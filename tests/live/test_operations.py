@@ -278,6 +278,26 @@ def test_waiting_calls_whose_head_was_committed_are_refused_in_band(serve, simul
     assert gateway.wait(3) == 0
 
 
+def test_calls_that_came_with_one_request_id_are_all_told_that_it_stops(serve, simulate):
+    simulator = simulate("llama3,load=0s,prompt=0s,rate=20,tokens=100000", flags=["--num-parallel", 4])
+    gateway = serve(simulator, {"drain": "500ms", "upstream": {"max_concurrent": 2}})
+    same = {"X-Request-Id": "my-own-request"}
+    running = [gateway.client().request("POST", *call_of("chat", max_tokens=10000), same) for _ in range(2)]
+    gateway.until_running(2)
+    waiting = [gateway.client().request("POST", *call_of("chat"), same) for _ in range(3)]
+    gateway.until_waiting(3)
+    gateway.stays = False
+    gateway.signal(signal.SIGTERM)
+    for client in waiting:
+        answer = client.finish()
+        assert answer.status == 503 and error_of("chat", answer.json())["code"] == "draining"
+        client.socket.close()
+    for client in running:
+        assert error_in("chat", client.finish())["code"] == "draining"
+        client.socket.close()
+    assert gateway.wait(3) == 0
+
+
 def test_when_the_grace_is_over_streams_end_in_an_error(serve, simulate):
     simulator = simulate("llama3,load=0s,prompt=0s,rate=20,tokens=100000")
     gateway = serve(simulator, {"drain": "500ms"})
