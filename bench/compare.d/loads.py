@@ -25,7 +25,9 @@ def loads(quick):
     found += [Load("abort-half-close", "aborts", "--how", "half", "--count", 160),
               Load("abort-queued", "aborts", "--phase", "queued", "--count", 160, targets=QUEUES),
               Load("abort-storm", "aborts", "--at-once", 500, "--together", 1, "--count", 1000),
-              Load("handover", "handover", "--connections", 8, "--duration", short, targets=QUEUES)]
+              Load("handover", "handover", "--connections", 8, "--duration", short, targets=QUEUES),
+              # One client that asks anew at once: a hand-over by nobody, that is both hops and their wake-ups alone.
+              Load("handover", "handover", "--connections", 1, "--duration", short, targets=("direct",))]
     off = ("--header", "X-Gateway-Heartbeat: off")
     found += [Load(f"queue-{n}", "handover", "--connections", n, "--delay-ms", 1, "--warmup", 2,
                    "--duration", short, *off, targets=OURS) for n in (10, 10000)]

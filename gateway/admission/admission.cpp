@@ -69,15 +69,16 @@ std::optional<duration> permit::eta(instant now) const
     return arrival_.id == 0 ? std::nullopt : at_.order_.eta(arrival_.id, now);
 }
 
-void permit::finish(std::optional<duration> service)
+bool permit::finish(std::optional<duration> service)
 {
     if (!granted_)
-        return;
+        return false;
     granted_ = false;
     direct_is_over();
     at_.order_.finish(std::exchange(arrival_.id, 0), service);
+    const bool any = at_.wake();  // who goes now goes before all that follows from it
     at_.changed();
-    at_.wake();
+    return any;
 }
 
 void permit::put_back()
@@ -117,11 +118,13 @@ void permit::move(lane_key to)
     at_.wake();
 }
 
-void admission::wake()
+bool admission::wake()
 {
     const auto now = steady::now();
-    while (const auto next = order_.next(now))
+    bool any = false;
+    for (; const auto next = order_.next(now); any = true)
         granted(next->id, next->place, false);
+    return any;
 }
 
 void admission::granted(turnstile::ticket t, place_id p, bool directly)

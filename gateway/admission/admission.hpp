@@ -56,8 +56,9 @@ public:
     std::size_t position() const;
     std::optional<duration> eta(instant now) const;
 
-    // The work is done: gives it back now; `service` enters the model's average.
-    void finish(std::optional<duration> service);
+    // The work is done: gives it back now; `service` enters the model's average. True when somebody
+    // who waits has got it, or another that was free.
+    bool finish(std::optional<duration> service);
     // Nothing of the work was done: back to the head of the queue, to wait for another turn.
     void put_back();
     // It waits for something else now, at the same place in the order; a granted one is put back
@@ -94,8 +95,8 @@ public:
     void set_capacity(place_id p, unsigned permits);
     void limit_model(place_id p, std::string_view model, unsigned n);
     void open(place_id p, bool is_open);
-    // Doors may have opened.
-    void wake();
+    // Doors may have opened. True when somebody goes.
+    bool wake();
     // Lets the waiting owner of that ticket in past the door.
     void let_in(turnstile::ticket t, place_id p);
     // Tells everybody who waits in that lane. They are woken, keep their places, and decide.

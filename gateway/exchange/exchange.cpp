@@ -409,12 +409,11 @@ awaitable<exchange::ending> exchange::try_at(live_call& live, permit& p, const a
     auto& where = fleet_.at(p.place());
     live.starts(where.loaded.load_within(t.lane.model, live.waits_since()));
     live.tries(where.name, t.model);
-    auto began = steady::now();
-    attempt_at at{where, &t, &tries, others(t, p.place())};
+    attempt_at at{where, &t, &tries, others(t, p.place()), {}, &p};
     at.context = fleet_.context_to_send(p.place(), t.lane);
     auto e = co_await try_once(live, at);
     if (e.how == outcome::ok)
-        p.finish(steady::now() - began);
+        p.finish(steady::now() - at.began);
     co_return e;
 }
 

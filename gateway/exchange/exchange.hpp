@@ -72,6 +72,9 @@ private:
         const attempts* following = nullptr;  // what may follow decides what is withheld
         place_set others = 0;                 // places where it could be tried after this
         std::optional<std::uint64_t> context = std::nullopt;  // body_edits::num_ctx
+        permit* slot = nullptr;                               // what it runs with
+        instant began = steady::now();
+        models::presence* present = nullptr;         // its model's watch over it
         std::optional<duration> ran = std::nullopt;  // told back, by the model's own account
     };
     struct upload_state;
@@ -126,6 +129,7 @@ private:
     // Its answer: relay.cpp
     awaitable<ending> relay(live_call& live, attempt_at& at, upstream_connection& c, answer& a,
                             std::size_t begin, std::size_t have, stop& work, bool& clean);
+    bool work_done(live_call& live, attempt_at& at);
     awaitable<bool> drain(upstream_connection& c, answer& a, stop& work);
     awaitable<ending> read_error(upstream_connection& c, answer& a, std::size_t begin,
                                  std::size_t have, bool& clean);

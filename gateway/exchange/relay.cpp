@@ -118,12 +118,15 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
             bool told_all = record_framed && reader->complete() &&
                             (step.done || (reader->at_end() && !a.head.length));
             if (told_all || (step.done && !record_framed)) {
+                auto e = finished();
+                if (e.how == outcome::ok && work_done(live, at))
+                    co_await asio::post(io_, asio::deferred);
                 // The end marker and the end go out in one write.
                 to.piece(raw, step.payload, true);
                 clean = a.keep_alive && step.done && step.consumed == size;
                 if (!step.done && !step.bad)
                     clean = co_await drain(c, a, work);
-                co_return finished();
+                co_return e;
             }
             if (!piece.empty())
                 to.piece(raw, step.payload, false);
@@ -150,6 +153,18 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
         raw = c.data();
         size = n;
     }
+}
+
+// The upstream has done its work: who waits for its place has it before the client has the end of
+// its answer and all is written down. True when somebody has: that one's request is to go out
+// first.
+bool exchange::work_done(live_call& live, attempt_at& at)
+{
+    auto now = steady::now();
+    live.unwatch();
+    if (at.present != nullptr)
+        at.present->finished(at.ran, now);
+    return at.slot != nullptr && at.slot->finish(now - at.began);
 }
 
 // The client has its whole answer; the upstream's last chunk is still to come. Short patience: the

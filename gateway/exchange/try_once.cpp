@@ -83,6 +83,7 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
                 live.loses_its_model();
             work.request(stop_reason::silent, steady::now());
         });
+        at.present = &*present;
     }
     if (c.what != kind::management)
         live.watch(present ? &*present : nullptr, work);
