@@ -9,6 +9,7 @@ namespace gateway {
 namespace {
 
 constexpr unsigned comments_between_chunks = 120;
+constexpr duration a_little_late = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -65,11 +66,13 @@ instant courtesy::next_due() const
 
 courtesy::act courtesy::due(instant now)
 {
-    if (now < next_due() || next_due() == instant::max()) {
+    const auto due = next_due();
+    if (now < due || due == instant::max()) {
         return act::nothing;
     }
-    next_telling_ =
-        after(now, is_event(telling_) ? settings_.status_interval : settings_.heartbeat);
+    // What is told a little late every time must not be told less often.
+    next_telling_ = after(now - due < a_little_late ? due : now,
+                          is_event(telling_) ? settings_.status_interval : settings_.heartbeat);
     if (settings_.chunk_refresh && telling_ == telling::comment &&
         comments_ == comments_between_chunks) {
         comments_ = 0;

@@ -148,6 +148,22 @@ TEST_CASE("who asked for events is told at once, each interval, and when the wai
     // The permit came in the same breath as the place in the queue.
 }
 
+TEST_CASE("who is looked at a little late each time is told as often all the same")
+{
+    auto c = asked(telling::sse_chunk, shape::sse);
+    c.queued(start);
+    CHECK(c.due(start) == act::commit);
+    for (int second = 1; second <= 1000; ++second) {
+        INFO(second);
+        REQUIRE(c.next_due() == start + std::chrono::seconds(second));
+        REQUIRE(c.due(c.next_due() + 10ms) == act::tell);
+    }
+    // Who was forgotten for longer is not told twice in a row for it.
+    const auto late = c.next_due() + 700ms;
+    CHECK(c.due(late) == act::tell);
+    CHECK(c.next_due() == late + 1s);
+}
+
 TEST_CASE(
     "who asked for events where only heartbeats are harmless is committed at once and hears those")
 {
