@@ -432,6 +432,8 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
 {
     auto& where = fleet_.at(at);
     auto left = others(t, at);
+    if (e.broke)
+        fleet_.doubt(at);
     if (e.how == outcome::connect_failed) {
         if (where.health.up())
             where.health.refused(e.why.message);
@@ -486,8 +488,7 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
     co_return true;
 }
 
-// In seconds, of which clients honour one to sixty (clients.md §1); while nobody knows, half of
-// that.
+// In seconds; clients honour one to sixty (clients.md §1). While nobody knows: half of that.
 int exchange::retry_after(std::optional<duration> turn)
 {
     if (!turn)

@@ -50,6 +50,7 @@ private:
         fault why;            // unless ok
         int status = 0;       // with upstream_status
         bool unsent = false;  // nothing of the call has reached the upstream
+        bool broke = false;   // the upstream's connection did, before the answer had ended
         // The upstream's error was kept from the client: something may follow it.
         bool withheld = false;
         std::string body;        // then

@@ -148,8 +148,11 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
             to.piece(c.data(), 0, true);
             co_return finished();
         }
-        if (ec)
-            co_return cut_short("the upstream's answer was cut short: " + ec.message());
+        if (ec) {
+            auto e = cut_short("the upstream's answer was cut short: " + ec.message());
+            e.broke = true;
+            co_return e;
+        }
         raw = c.data();
         size = n;
     }

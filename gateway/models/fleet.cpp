@@ -87,10 +87,20 @@ void fleet::set_limit(place_id p, const std::string& runner)
 
 void fleet::site_is(place_id p, bool up)
 {
-    places_[p]->up = up;
+    bool changed = std::exchange(places_[p]->up, up) != up;
     for (auto* a : {generations_, embeddings_})
         a->open(p, up);
-    sites_[p]->loaded.upstream_is(up);
+    if (changed)
+        sites_[p]->loaded.upstream_is(up);
+}
+
+void fleet::doubt(place_id p)
+{
+    if (!sites_[p]->health.up())
+        return;
+    for (auto* a : {generations_, embeddings_})
+        a->open(p, false);
+    sites_[p]->health.doubt();
 }
 
 site& fleet::first() const

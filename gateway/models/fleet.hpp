@@ -35,6 +35,9 @@ public:
     // The configuration was read (again): limits, rules, capacities.
     void configured();
     void site_is(place_id p, bool up);
+    // A connection to it broke under a call: nobody else is sent there before it has been asked
+    // whether it is still there. When a server dies, what it has not accepted dies last.
+    void doubt(place_id p);
     // No more loads; nothing is waited for any more.
     void close()
     {

@@ -18,6 +18,7 @@ awaitable<void> upstream_health::watch(std::function<duration()> every,
                                        std::function<duration()> timeout)
 {
     while (!closing_) {
+        bool doubted = std::exchange(doubted_, false);
         auto answer = co_await ask(io_, pool_, "GET", "/api/version", "", timeout(), &asking_);
         if (closing_)
             break;
@@ -28,7 +29,7 @@ awaitable<void> upstream_health::watch(std::function<duration()> every,
                    : answer ? "/api/version answered " + std::to_string(answer->status)
                             : answer.error().message;
         probed_ = true;
-        set(up, why);
+        set(up, why, doubted);
         auto pause = up_ ? every() : std::min<duration>(every(), 1s);
         co_await look_.wait_until(steady::now() + pause);
     }
@@ -47,11 +48,20 @@ void upstream_health::refused(const std::string& why)
     look_.tell();
 }
 
-void upstream_health::set(bool up, const std::string& why)
+void upstream_health::doubt()
+{
+    doubted_ = true;
+    look_.tell();
+}
+
+void upstream_health::set(bool up, const std::string& why, bool doubted)
 {
     why_ = why;
-    if (up == up_)
+    if (up == up_) {
+        if (doubted && changed_)
+            changed_(up);
         return;
+    }
     up_ = up;
     since_ = steady::now();
     if (!up) {

@@ -27,11 +27,14 @@ public:
     // A call could not connect: it is down until a probe says otherwise, and one is made at once.
     void refused(const std::string& why);
 
-    // Told at every change.
+    // It broke a connection off: is it still there? Asked at once.
+    void doubt();
+
+    // Told at every change, and what came of a doubt.
     void on_change(std::function<void(bool up)> f) { changed_ = std::move(f); }
 
 private:
-    void set(bool up, const std::string& why);
+    void set(bool up, const std::string& why, bool doubted = false);
 
     asio::io_context& io_;
     upstream_pool& pool_;
@@ -43,6 +46,7 @@ private:
     bool up_ = true;
     bool probed_ = false;
     bool closing_ = false;
+    bool doubted_ = false;
     stop asking_;
 };
 

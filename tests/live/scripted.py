@@ -28,11 +28,12 @@ def whole(body, content_type="application/json", status="200 OK"):
 
 class Scripted:
     """script: a list of (bytes, then) for the calls in the order in which they come, the last for all that follow;
-    `then` is what becomes of the connection."""
+    `then` is what becomes of the connection; an Event: it is reset when that is set."""
 
     def __init__(self, *script):
         self.script = list(script)
         self.asked_on = set()  # connections that have carried what the gateway asks for itself
+        self.targets = []  # of all requests, in the order in which they came
         self.calls = []  # (connection's number, head, body, when), without what the gateway asks for itself
         self.connections = 0
         self.hung_up = 0  # connections on which it waited until the other side closed
@@ -88,6 +89,7 @@ class Scripted:
         while len(body) < size:
             body += sock.recv(65536)
         target = head.split(b" ")[1]
+        self.targets.append(target.decode())
         if target in OWN:
             self.asked_on.add(number)
             sock.sendall(whole(OWN[target]))
@@ -105,6 +107,9 @@ class Scripted:
                     pass
             finally:
                 self.hung_up += 1
+        if isinstance(then, threading.Event):
+            then.wait()
+            then = RESET
         if then == STALL:
             self._over.wait()
         if then == RESET:

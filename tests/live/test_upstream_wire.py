@@ -2,6 +2,8 @@
 byte, bytes behind the answer, connections closed between two calls, bodies cut short."""
 
 import json
+import threading
+import time
 
 import pytest
 
@@ -239,3 +241,28 @@ def test_an_end_marker_whose_last_chunk_never_comes_is_a_whole_answer(scripted, 
     assert answer.complete and answer.body == NDJSON + DONE
     gateway.until_running(0)
     assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "ok")
+
+
+@pytest.mark.parametrize("said", [b"", chunked(NDJSON, end=False)], ids=["before its answer", "within it"])
+def test_when_a_connection_breaks_nobody_is_sent_there_before_the_upstream_was_asked_whether_it_lives(
+    scripted, behind, said
+):
+    """A server that dies goes on to take connections for a moment: those who waited were sent into it."""
+    broken = threading.Event()
+    upstream = scripted((said, broken), (whole(WHOLE), KEEP))
+    gateway = behind(upstream, {"upstream": {"max_concurrent": 1}, "reconcile": {"interval": "1h"}})
+    first = gateway.client().request("POST", *call_of("generate"))
+    gateway.until_running(1)
+    assert eventually(lambda: upstream.calls)
+    second = gateway.client().request("POST", *call_of("generate", stream=False))
+    gateway.until_waiting(1)
+    time.sleep(0.2)  # what breaks at once was a kept connection that had been closed, and is sent again
+    before = len(upstream.targets)
+    broken.set()
+    assert not looks_complete("generate", first.finish())
+    assert second.finish().json() == WHOLE
+    after = upstream.targets[before:]
+    assert after.index("/api/version") < after.index("/api/generate"), after
+    assert len(upstream.calls) == 2
+    for client in (first, second):
+        client.socket.close()
