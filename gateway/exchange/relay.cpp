@@ -119,8 +119,12 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
                             (step.done || (reader->at_end() && !a.head.length));
             if (told_all || (step.done && !record_framed)) {
                 auto e = finished();
-                if (e.how == outcome::ok && work_done(live, at))
-                    co_await asio::post(io_, asio::deferred);
+                if (e.how == outcome::ok) {
+                    live.tried(e.how, e.status, "");  // whoever has read the end may ask at once
+                    bool others_first = work_done(live, at);
+                    if (others_first)
+                        co_await asio::post(io_, asio::deferred);
+                }
                 // The end marker and the end go out in one write.
                 to.piece(raw, step.payload, true);
                 clean = a.keep_alive && step.done && step.consumed == size;
