@@ -65,6 +65,8 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     if (model && a.head.status == 200)
         reader.emplace(how, call.where);
     bool record_framed = reader && how != framing::one_piece;
+    if (record_framed)
+        c.expect_stream();
     bool bounded_by_close = a.body.ends_with_connection() && !a.head.no_body;
     bool json = istarts_with(a.head.content_type, "application/json");
     last_byte last_seen;

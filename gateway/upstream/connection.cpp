@@ -4,6 +4,7 @@
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/write.hpp>
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 namespace gateway {
@@ -11,7 +12,8 @@ namespace gateway {
 using asio::ip::tcp;
 
 upstream_connection::upstream_connection(asio::io_context& io, std::size_t& open)
-    : open_(open),
+    : io_(io),
+      open_(open),
       socket_(io),
       buffer_(new char[frame_headroom + capacity + frame_tailroom])  // never read before written
 {
@@ -41,8 +43,14 @@ awaitable<error_code> upstream_connection::open(const std::vector<tcp::endpoint>
         co_return why;
     socket_.set_option(tcp::no_delay(true), why);
     socket_.non_blocking(true, why);
-    if (why || tls == nullptr)
+    if (why)
         co_return why;
+    if (tls == nullptr) {
+        int fd = socket_.release(why);
+        if (!why && !plain_.emplace(io_, fd).is_open())
+            why = asio::error::no_buffer_space;
+        co_return why;
+    }
 
     tls_ = std::make_unique<asio::ssl::stream<tcp::socket&>>(socket_, *tls);
     error_code numeric;
@@ -59,16 +67,14 @@ awaitable<error_code> upstream_connection::open(const std::vector<tcp::endpoint>
 awaitable<upstream_connection::result> upstream_connection::read(std::size_t keep)
 {
     auto room = asio::buffer(data() + keep, capacity - keep);
-    return tls_ ? read_tls(room) : read_plain(room);
+    return plain_ ? plain_->read_some(room) : read_tls(room);
 }
 
 bool upstream_connection::write_now(std::string_view& first, std::string_view& second)
 {
-    if (tls_)
+    if (!plain_)
         return false;
-    std::array<asio::const_buffer, 2> parts{asio::buffer(first), asio::buffer(second)};
-    error_code ec;
-    auto sent = socket_.write_some(parts, ec);
+    auto [ec, sent] = plain_->write_some({asio::buffer(first), asio::buffer(second)});
     if (ec && ec != asio::error::would_block)
         return true;
     auto of_first = std::min(sent, first.size());
@@ -80,13 +86,8 @@ bool upstream_connection::write_now(std::string_view& first, std::string_view& s
 awaitable<upstream_connection::result> upstream_connection::write(std::string_view first,
                                                                   std::string_view second)
 {
-    std::array<asio::const_buffer, 2> parts{asio::buffer(first), asio::buffer(second)};
-    return tls_ ? write_tls(parts) : write_plain(parts);
-}
-
-awaitable<upstream_connection::result> upstream_connection::read_plain(asio::mutable_buffer to)
-{
-    co_return co_await socket_.async_read_some(to, as_result);
+    parts all{asio::buffer(first), asio::buffer(second)};
+    return plain_ ? plain_->write(all) : write_tls(all);
 }
 
 awaitable<upstream_connection::result> upstream_connection::read_tls(asio::mutable_buffer to)
@@ -94,42 +95,37 @@ awaitable<upstream_connection::result> upstream_connection::read_tls(asio::mutab
     co_return co_await tls_->async_read_some(to, as_result);
 }
 
-awaitable<upstream_connection::result> upstream_connection::write_plain(
-    std::array<asio::const_buffer, 2> parts)
+awaitable<upstream_connection::result> upstream_connection::write_tls(parts all)
 {
-    // A piece of an upload mostly fits too: one system call and no trip through the event loop.
-    error_code ec;
-    auto sent = socket_.write_some(parts, ec);
-    if (ec == asio::error::would_block)
-        ec = {};
-    std::size_t all = parts[0].size() + parts[1].size();
-    if (ec || sent == all)
-        co_return result(ec, sent);
-    auto skipped = std::min(sent, parts[0].size());
-    parts[0] += skipped;
-    parts[1] += sent - skipped;
-    auto [rest, n] = co_await asio::async_write(socket_, parts, as_result);
-    co_return result(rest, sent + n);
+    co_return co_await asio::async_write(*tls_, all, as_result);
 }
 
-awaitable<upstream_connection::result> upstream_connection::write_tls(
-    std::array<asio::const_buffer, 2> parts)
+void upstream_connection::expect_stream()
 {
-    co_return co_await asio::async_write(*tls_, parts, as_result);
+    // Until the kernel thinks otherwise; the next request on this connection carries the rest.
+    int off = 0;
+    ::setsockopt(native_handle(), IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
 }
 
 void upstream_connection::close()
 {
     error_code ignored;
     socket_.close(ignored);
+    if (plain_)
+        plain_->close();
+}
+
+int upstream_connection::native_handle()
+{
+    return plain_ ? plain_->native_handle() : socket_.native_handle();
 }
 
 bool upstream_connection::usable()
 {
-    if (!socket_.is_open())
+    if (closed())
         return false;
     char byte;
-    auto n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    auto n = ::recv(native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     // TLS: session tickets may wait unread after the handshake; anything else unasked is
     // suspicious, and with TLS it cannot be told apart, so such a connection is simply not kept.
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);

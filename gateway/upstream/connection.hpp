@@ -1,7 +1,7 @@
 // One connection to an upstream, plain or TLS, and the buffer its answers are read into.
 #pragma once
 
-#include "async/words.hpp"
+#include "async/watched_socket.hpp"
 #include "base/clock.hpp"
 #include "wire/chunk_frame.hpp"
 
@@ -10,17 +10,16 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
-#include <array>
 #include <memory>
+#include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 namespace gateway {
 
 class upstream_connection {
 public:
-    using result = std::tuple<error_code, std::size_t>;
+    using result = watched_socket::result;
 
     // Counts itself in `open`, for metrics.
     upstream_connection(asio::io_context& io, std::size_t& open);
@@ -42,13 +41,16 @@ public:
     // Sends both parts, whole.
     awaitable<result> write(std::string_view first, std::string_view second = {});
 
+    // A stream follows, of many small pieces: not each need be acknowledged at once.
+    void expect_stream();
+
     // The buffer: room for a frame's head before it and its end behind it.
     char* data() { return buffer_.get() + frame_headroom; }
     static constexpr std::size_t capacity = 16 * 1024;
 
     // At once, from anywhere: whoever waits for this connection gets an error.
     void close();
-    bool closed() const { return !socket_.is_open(); }
+    bool closed() const { return plain_ ? !plain_->is_open() : !socket_.is_open(); }
 
     // Nothing has come and nothing has ended while it was idle: it may carry another call.
     bool usable();
@@ -57,13 +59,15 @@ public:
     instant idle_since{};
 
 private:
-    awaitable<result> read_plain(asio::mutable_buffer to);
+    using parts = watched_socket::parts;
     awaitable<result> read_tls(asio::mutable_buffer to);
-    awaitable<result> write_plain(std::array<asio::const_buffer, 2> parts);
-    awaitable<result> write_tls(std::array<asio::const_buffer, 2> parts);
+    awaitable<result> write_tls(parts all);
+    int native_handle();
 
+    asio::io_context& io_;
     std::size_t& open_;
-    asio::ip::tcp::socket socket_;
+    asio::ip::tcp::socket socket_;  // while it connects, and under TLS
+    std::optional<watched_socket> plain_;
     std::unique_ptr<asio::ssl::stream<asio::ip::tcp::socket&>> tls_;
     std::unique_ptr<char[]> buffer_;
 };

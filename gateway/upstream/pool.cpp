@@ -36,6 +36,7 @@ void lease::drop()
 upstream_pool::upstream_pool(asio::io_context& io, resolver& names, std::string url)
     : io_(io), names_(names), url_(parse_upstream_url(url)), sweeping_(io, [this] { sweep(); })
 {
+    ready_set::of(io_);  // while there are descriptors for it
     if (url_.tls) {
         tls_ = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
         tls_->set_default_verify_paths();

@@ -1,0 +1,146 @@
+#include "async/watched_socket.hpp"
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace gateway {
+
+namespace {
+
+error_code last_error()
+{
+    return {errno, boost::system::system_category()};
+}
+
+// Takes off the front what has been sent.
+void cut(watched_socket::parts& p, std::size_t sent)
+{
+    for (auto& one : p) {
+        auto n = std::min(sent, one.size());
+        one += n;
+        sent -= n;
+    }
+}
+
+}  // namespace
+
+watched_socket::watched_socket(asio::io_context& io, int fd)
+    : member(ready_set::of(io), fd),
+      io_(io),
+      fd_(fd),
+      reader_(ready_set::of(io)),
+      writer_(ready_set::of(io))
+{
+    if (!joined())
+        close();
+}
+
+watched_socket::~watched_socket()
+{
+    close();
+}
+
+awaitable<watched_socket::result> watched_socket::read_some(asio::mutable_buffer to)
+{
+    // Who sends without a pause must not keep all others waiting.
+    if (std::exchange(more_at_once_, false))
+        co_await asio::post(io_, asio::deferred);
+    while (fd_ >= 0) {
+        if (!readable_) {
+            co_await reader_.wait();
+            continue;
+        }
+        auto n = ::recv(fd_, to.data(), to.size(), 0);
+        if (n > 0) {
+            // Less than there was room for was all there was; the next brings an edge of its own.
+            more_at_once_ = std::size_t(n) == to.size();
+            readable_ = more_at_once_ || ended_;
+            co_return result(error_code(), std::size_t(n));
+        }
+        if (n == 0)
+            co_return result(asio::error::eof, 0);
+        if (errno == EAGAIN)
+            readable_ = false;
+        else if (errno != EINTR)
+            co_return result(last_error(), 0);
+    }
+    co_return result(asio::error::operation_aborted, 0);
+}
+
+watched_socket::result watched_socket::write_some(const parts& some)
+{
+    if (fd_ < 0)
+        return result(asio::error::operation_aborted, 0);
+    std::array<iovec, 2> both{};
+    for (std::size_t i = 0; i < both.size(); ++i)
+        both[i] = {const_cast<void*>(some[i].data()), some[i].size()};
+    msghdr m{};
+    m.msg_iov = both.data();
+    m.msg_iovlen = some[1].size() == 0 ? 1 : 2;
+    for (;;) {
+        auto n = ::sendmsg(fd_, &m, MSG_NOSIGNAL);
+        if (n >= 0)
+            return result(error_code(), std::size_t(n));
+        if (errno == EAGAIN)
+            return result(asio::error::would_block, 0);
+        if (errno != EINTR)
+            return result(last_error(), 0);
+    }
+}
+
+awaitable<watched_socket::result> watched_socket::write(parts all)
+{
+    std::size_t sent = 0;
+    const auto size = asio::buffer_size(all);
+    while (sent < size) {
+        auto [ec, n] = write_some(all);
+        sent += n;
+        cut(all, n);
+        if (ec == asio::error::would_block)
+            co_await writer_.wait();
+        else if (ec)
+            co_return result(ec, sent);
+    }
+    co_return result(error_code(), sent);
+}
+
+void watched_socket::close()
+{
+    if (fd_ < 0)
+        return;
+    leave();
+    ::close(std::exchange(fd_, -1));
+    for (auto* waits : {&reader_, &writer_})
+        if (auto resume = waits->take())
+            asio::post(io_, std::move(resume));
+}
+
+void watched_socket::ready(std::uint32_t events)
+{
+    const bool over = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    ended_ = ended_ || over;
+    const bool reads = over || (events & EPOLLIN) != 0;
+    const bool writes = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+    readable_ = readable_ || reads;
+    auto reader = reads ? reader_.take() : ready_set::place::handler();
+    auto writer = writes ? writer_.take() : ready_set::place::handler();
+    // Whichever goes first may destroy this.
+    if (reader)
+        std::move(reader)();
+    if (writer)
+        std::move(writer)();
+}
+
+void watched_socket::abandoned()
+{
+    auto reader = reader_.take();
+    auto writer = writer_.take();
+}
+
+}  // namespace gateway

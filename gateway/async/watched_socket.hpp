@@ -1,0 +1,49 @@
+// A connected stream socket in the ready set: each piece of a stream costs one read and one write.
+#pragma once
+
+#include "async/ready_set.hpp"
+
+#include <boost/asio/buffer.hpp>
+
+#include <array>
+#include <tuple>
+
+namespace gateway {
+
+class watched_socket : ready_set::member {
+public:
+    using result = std::tuple<error_code, std::size_t>;
+    using parts = std::array<asio::const_buffer, 2>;
+
+    // Takes it over: connected, non-blocking, and registered nowhere. It is not open when the
+    // kernel watches no more of them.
+    watched_socket(asio::io_context& io, int fd);
+    ~watched_socket();
+
+    // What is there, once something is: at least one byte, or an error (asio::error::eof,
+    // operation_aborted after close(), the system's). One reader at a time.
+    awaitable<result> read_some(asio::mutable_buffer to);
+    // What it takes now; would_block when that is nothing.
+    result write_some(const parts& some);
+    // All of it. One writer at a time.
+    awaitable<result> write(parts all);
+
+    // At once, from anywhere: who reads or writes gets an error.
+    void close();
+    bool is_open() const { return fd_ >= 0; }
+    int native_handle() const { return fd_; }
+
+private:
+    void ready(std::uint32_t events) override;
+    void abandoned() override;
+
+    asio::io_context& io_;
+    int fd_;
+    bool readable_ = false;  // perhaps; not: a read would find nothing
+    bool ended_ = false;     // the other side: no more edges, read on to the end
+    bool more_at_once_ = false;
+    ready_set::place reader_;
+    ready_set::place writer_;
+};
+
+}  // namespace gateway
