@@ -360,6 +360,11 @@ void fleet::busy(place_id p)
     think_soon();
 }
 
+void fleet::served(place_id p)
+{
+    places_[p]->pause = {};
+}
+
 bool fleet::retire(const std::string& model)
 {
     bool any = false;

@@ -96,6 +96,8 @@ public:
 
     // The upstream answered "server busy": fewer permits there for a while.
     void busy(place_id p);
+    // A call was served there: the next "server busy" is met as the first.
+    void served(place_id p);
     // An operator wants it out of VRAM: no new calls, and when none runs it goes. False when no
     // upstream has it loaded.
     bool retire(const std::string& model);

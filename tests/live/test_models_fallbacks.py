@@ -284,6 +284,20 @@ def test_busy_is_no_reason_for_another_model(with_fallback):
     assert ("run", "small:latest") not in steps(simulator)
 
 
+def test_an_upstream_that_is_busy_now_and_then_is_not_waited_for_ever_longer(with_fallback):
+    """Each "server busy" doubled the pause, up to eight seconds, whatever was served in between."""
+    gateway, simulator = with_fallback()
+    served(gateway, "big")
+    took = []
+    for _ in range(5):
+        simulator.fault("busy", model="big", count=1)
+        began = time.monotonic()
+        assert ask(gateway, "big").status == 200
+        took.append(time.monotonic() - began)
+        served(gateway, "big")
+    assert max(took[2:]) < 1 * PATIENCE, took
+
+
 @pytest.mark.parametrize("status", [400, 403, 422])
 def test_what_ollama_refuses_is_no_reason_for_another_model(with_fallback, status):
     gateway, simulator = with_fallback()
