@@ -92,7 +92,7 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
       admins_(io, memory_),
       job_pages_(open_jobs(), job_pages::port::open),
       all_jobs_(open_jobs(), job_pages::port::admin),
-      queue_pages_({exchange_, fleet_, generations_, embeddings_, draining_}),
+      queue_pages_({exchange_, fleet_, generations_, embeddings_}),
       admin_pages_({exchange_, fleet_, generations_, embeddings_, counted_, queue_pages_, all_jobs_,
                     clients_, admins_, memory_, draining_, started_, [this] { return settings_; },
                     [this] {

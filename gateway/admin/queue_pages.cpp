@@ -132,7 +132,7 @@ awaitable<void> queue_pages::events(std::optional<call_view> v, responder& to) c
     std::string last;
     auto told_at = instant::min();
     bool here = true;
-    while (here && v && !draining_) {
+    while (here && v) {
         auto now = steady::now();
         auto key = std::string(word(v->now)) + std::to_string(v->position.value_or(0));
         if (key != last || v->how || told_at == instant::min() || now - told_at >= 1s) {

@@ -18,10 +18,9 @@ public:
         const fleet& upstreams;
         const admission& generations;
         const admission& embeddings;
-        const bool& draining;
     };
     explicit queue_pages(surroundings s)
-        : calls_(s.calls), rooms_{s.upstreams, s.generations, s.embeddings}, draining_(s.draining)
+        : calls_(s.calls), rooms_{s.upstreams, s.generations, s.embeddings}
     {
     }
 
@@ -39,7 +38,6 @@ private:
 
     exchange& calls_;
     live_rooms rooms_;
-    const bool& draining_;
     job_pages* jobs_ = nullptr;
 };
 

@@ -43,6 +43,7 @@ public:
     place_id place() const { return arrival_.place; }  // when granted
     bool directly() const { return directly_; }        // let in past the door, alone
     const lane_key& lane() const { return lane_; }
+    const admission& room() const { return at_; }
 
     // Returns when granted, when `s` was requested, when give_up() was called, or with news.
     awaitable<void> turn(stop& s);

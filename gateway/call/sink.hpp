@@ -21,6 +21,7 @@ struct answer_head {
     int status = 200;
     std::string reason;                   // of the status line; may be empty
     std::string fields;                   // header lines, each with its CRLF, without framing
+    std::string model;                    // that answered; empty: none, or none that can be told
     std::string content_type;             // its value, also among the fields
     std::optional<std::uint64_t> length;  // of the body; none: unknown until it ends
     bool no_body = false;                 // HEAD, 204, 304

@@ -1,6 +1,7 @@
 #include "downstream/client_sink.hpp"
 
 #include "base/digits.hpp"
+#include "base/log.hpp"
 #include "stream/frames.hpp"
 #include "wire/chunk_frame.hpp"
 
@@ -149,6 +150,8 @@ void client_sink::head(const answer_head& h, const timing& t, const std::vector<
             "X-Accel-Buffering: no\r\n";
     else
         held_ += h.fields;
+    if (!h.model.empty())
+        held_.append("X-Gateway-Model: ").append(h.model).append("\r\n");
     story_fields(t, tried);
     end_fields(retells_ ? std::nullopt : h.length, h.no_body);
 }
@@ -250,6 +253,8 @@ void client_sink::after_write()
     bool full = stream && to_.backlog() > call_.settings->limits.client_buffer;
     if (!full && to_.within_budget())
         return;
+    log::warn("a client that reads too slowly is cut (limits.client_buffer, limits.memory)",
+              {{"id", call_.id}, {"client", call_.client}, {"unread_bytes", to_.backlog()}});
     end_ = end::cut;
     ending_.request(stop_reason::client_too_slow, steady::now());
     to_.reset();

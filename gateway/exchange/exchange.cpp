@@ -287,7 +287,6 @@ awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
             finish(live, last);
         co_return;
     }
-    auto& at = which == way::embedding ? embeddings_ : generations_;
     visitor v;
     v.client = c.client;
     v.lane = t.lane;
@@ -296,14 +295,14 @@ awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
     if (which == way::embedding)
         v.weight = embedding_weight(c.facts.inputs, largest_pool());
     fleet_.wishes(t.lane, wish_of(c, t));
-    permit p(at, std::move(v));
+    permit p(which == way::embedding ? embeddings_ : generations_, std::move(v));
     if (!admitted(live, p))
         co_return;
-    live.holds([this, &live, &t, &tries] { return held_for(live, t.lane, tries); });
+    live.holds(p, [this, &live, &t, &tries] { return held_for(live, t.lane, tries); });
     for (;;) {
         std::optional<bad_news> news;
         if (!p.granted() || live.ending().requested()) {
-            bool go = co_await wait_for_turn(live, p, at, t, tries, news);
+            bool go = co_await wait_for_turn(live, p, t, tries, news);
             if (!go)
                 co_return;
         }
@@ -355,13 +354,13 @@ bool exchange::admitted(live_call& live, permit& p)
 }
 
 // A permit and a model that is ready; or, with `news`, none. False when the call has ended.
-awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, admission& at, const target& t,
+awaitable<bool> exchange::wait_for_turn(live_call& live, permit& p, const target& t,
                                         const attempts& tries, std::optional<bad_news>& news)
 {
     const auto& q = live.settings().queue;
     if (!p.granted()) {
         auto until = q.max_wait.count() == 0 ? instant::max() : live.what().arrived + q.max_wait;
-        live.queues(p, at, until, [this, &t] { return fleet_.loading(t.lane); });
+        live.queues(p, until, [this, &t] { return fleet_.loading(t.lane); });
         co_await p.turn(live.ending());
     }
     if (ended(live))
@@ -442,7 +441,8 @@ awaitable<bool> exchange::goes_on(live_call& live, permit& p, attempts& tries, t
             e.unsent && left == 0 && !goes_past(tries) && live.may_still_be_held() && !draining_;
         if (held && !live.ending().requested()) {
             live.tried(e.how, 0, e.why.message);
-            live.holds([this, &live, &t, &tries] { return held_for(live, t.lane, tries); });
+            counted_.upstream_error(where.name, word(e.how));
+            live.holds(p, [this, &live, &t, &tries] { return held_for(live, t.lane, tries); });
             p.put_back();
             co_return true;
         }

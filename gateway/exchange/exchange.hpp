@@ -35,7 +35,7 @@ public:
     void refuse_new();
     // Ends every call that still runs.
     void end_all(stop_reason why);
-    // False when there is no such live call.
+    // All of its client's calls that came with this id. False when there is no such live call.
     bool cancel(std::string_view id);
     // Others of the upstreams are up than before: who waits is held, or held no longer.
     void upstreams_changed();
@@ -86,7 +86,7 @@ private:
     bool prepared(live_call& live, const attempts& tries, target& t, ending& last,
                   fleet::found found);
     awaitable<bool> next_model(live_call& live, attempts& tries, target& t, ending& last);
-    awaitable<bool> wait_for_turn(live_call& live, permit& p, admission& at, const target& t,
+    awaitable<bool> wait_for_turn(live_call& live, permit& p, const target& t,
                                   const attempts& tries, std::optional<bad_news>& news);
     awaitable<ending> try_at(live_call& live, permit& p, const attempts& tries, const target& t);
     awaitable<bool> goes_on(live_call& live, permit& p, attempts& tries, target& t, ending& e,

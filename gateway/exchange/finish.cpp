@@ -39,7 +39,8 @@ std::string exchange::words_of(const ending& e)
 // The verdict: told to the client unless it has had its answer, and kept in the record.
 void exchange::finish(live_call& live, const ending& e, const site* at)
 {
-    if (e.how == outcome::refused && !live.attempt_open() && live.tells_attempts()) {
+    bool never_tried = e.how == outcome::refused || live.attempts_made().empty();
+    if (never_tried && e.how != outcome::ok && !live.attempt_open() && live.tells_attempts()) {
         // What was never sent is told with its reason too (SPEC §7).
         live.tries((at != nullptr ? *at : fleet_.first()).name, canonical_model(live.model()));
         live.tried(outcome::not_tried, 0, e.why.message);
@@ -88,10 +89,12 @@ void exchange::upstreams_changed()
 
 bool exchange::cancel(std::string_view id)
 {
-    auto* c = book_.find(id);
-    if (c == nullptr)
+    auto* found = book_.find(id);
+    if (found == nullptr)
         return false;
-    c->ending().request(stop_reason::cancelled, steady::now());
+    for (auto* c : book_.all())
+        if (c->id() == id && c->same_client(*found))
+            c->ending().request(stop_reason::cancelled, steady::now());
     return true;
 }
 

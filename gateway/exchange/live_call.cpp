@@ -104,12 +104,11 @@ phase live_call::phase_now() const
     return now < loaded_lately_ ? phase::loading_model : phase::waiting;
 }
 
-void live_call::queues(permit& p, const admission& at, instant until, std::function<bool()> loading)
+void live_call::queues(permit& p, instant until, std::function<bool()> loading)
 {
     auto now = steady::now();
     loading_ = std::move(loading);
     permit_ = &p;
-    queue_ = &at;
     gives_up_ = until;
     if (waits_since_ == instant::max())
         waits_since_ = now;
@@ -120,8 +119,9 @@ void live_call::queues(permit& p, const admission& at, instant until, std::funct
     beat();
 }
 
-void live_call::holds(std::function<std::optional<duration>()> hold)
+void live_call::holds(const permit& p, std::function<std::optional<duration>()> hold)
 {
+    queue_ = &p.room();
     hold_ = std::move(hold);
 }
 
@@ -306,9 +306,10 @@ queue_status live_call::status(instant now) const
 {
     queue_status s;
     s.status = phase_now();
+    if (queue_ != nullptr)
+        s.queue_length = queue_->view().waiting();
     if (permit_ != nullptr) {
         s.position = permit_->position();
-        s.queue_length = queue_->view().waiting();
         if (auto eta = permit_->eta(now))
             s.eta_ms = ms(*eta);
     }
@@ -354,14 +355,16 @@ call_view live_call::view(instant now) const
     v.now = phase_now();
     v.age_s = seconds(now - call_.arrived);
     v.waited_ms = ms(waited_until(now));
+    if (queue_ != nullptr)
+        v.queue_length = queue_->view().waiting();
     if (permit_ != nullptr) {
         if (auto position = permit_->position(); position != 0)
             v.position = position;
-        v.queue_length = queue_->view().waiting();
         if (auto eta = permit_->eta(now))
             v.eta_ms = ms(*eta);
     }
     v.chunks = chunks_;
+    v.how = how_;
     v.attempts = attempts_;
     if (attempt_open_)
         v.attempts.pop_back();  // how it ended is not known yet
@@ -380,7 +383,8 @@ call_record live_call::record(instant now) const
     r.model_label = listed_ ? call_.model : "other";
     r.how = how_.value_or(outcome::upstream_failed);
     r.ended_in = phase_now();
-    r.status = status_;
+    // One whose head went out while it waited was told 200, whatever came then.
+    r.status = status_ == 0 && to_.at().head_committed ? 200 : status_;
     r.queue_us = us(waited_until(now) - load_);
     r.load_us = us(load_);
     r.first_byte_us = first_byte_ ? us(*first_byte_ - call_.arrived) : -1;

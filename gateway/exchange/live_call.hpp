@@ -42,10 +42,10 @@ public:
     // --- told by the exchange as the call goes on ---
     // It stands in the queue: its client is told, and it gives up at `until` (max_wait). `loading`:
     // whether its model is being loaded.
-    void queues(permit& p, const admission& at, instant until, std::function<bool()> loading);
+    void queues(permit& p, instant until, std::function<bool()> loading);
     // With no upstream up it is held only so long; asked each time the clock looks, and when
     // upstreams_changed(). Nothing: one is.
-    void holds(std::function<std::optional<duration>()> hold);
+    void holds(const permit& p, std::function<std::optional<duration>()> hold);
     // Others of the upstreams are up than before.
     void upstreams_changed()
     {
@@ -124,6 +124,10 @@ public:
     call_view view(instant now) const;
     phase now_in() const { return phase_now(); }
     const std::string& id() const { return call_.id; }
+    bool same_client(const live_call& other) const
+    {
+        return call_.client == other.call_.client && call_.key == other.call_.key;
+    }
     std::size_t place_in_book = 0;  // call_book's own
 
 private:

@@ -58,7 +58,7 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     live.tried(a.head.status < 400 ? outcome::ok : outcome::upstream_status, a.head.status, "",
                false);
     if (at.what != nullptr && is_header_text(at.what->model))
-        a.head.fields.append("X-Gateway-Model: ").append(at.what->model).append("\r\n");
+        a.head.model = at.what->model;
     to.head(a.head, live.times(), live.attempts_made());
     auto how = model && a.head.status == 200 ? framing_of(a) : framing::one_piece;
     std::optional<stream_reader> reader;
@@ -123,6 +123,7 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
                 auto e = finished();
                 if (e.how == outcome::ok) {
                     live.tried(e.how, e.status, "");  // whoever has read the end may ask at once
+                    live.ends(e.how);
                     bool others_first = work_done(live, at);
                     if (others_first)
                         co_await asio::post(io_, asio::deferred);
@@ -173,6 +174,7 @@ bool exchange::work_done(live_call& live, attempt_at& at)
     live.unwatch();
     if (at.present != nullptr)
         at.present->finished(at.ran, now);
+    fleet_.served(at.where.place);
     return at.slot != nullptr && at.slot->finish(now - at.began);
 }
 

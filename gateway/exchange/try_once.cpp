@@ -55,6 +55,10 @@ exchange::ending exchange::stopped(live_call& live, stop& work) const
         case stop_reason::draining:
             return say(outcome::cancelled, fault_code::draining, "the gateway is stopping",
                        whose::ours, retry::elsewhere, 5);
+        case stop_reason::client_too_slow:
+            return say(outcome::client_gone, fault_code::client_gone,
+                       "the client read too slowly and was cut (limits.client_buffer)",
+                       whose::client, retry::no, 0);
         default: break;
     }
     return say(outcome::client_gone, fault_code::client_gone, "the client left", whose::client,

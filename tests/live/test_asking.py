@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from dialects import STREAMS, error_in, error_of, looks_complete
+from dialects import STREAMS, call_of, error_in, error_of, looks_complete
 from harness import eventually
 from queueing import HOLDER, QUICK, Calls, whole
 
@@ -122,7 +122,9 @@ def test_a_waiting_call_that_is_cancelled_is_told_so_and_never_runs(held, kind):
     assert refused.status == 503 and refused.complete
     assert error_of(kind, refused.json())["code"] == "cancelled"
     gateway.until_waiting(0)
-    assert asked(gateway, own)["outcome"] == "cancelled"
+    ended = asked(gateway, own)
+    assert ended["outcome"] == "cancelled"
+    assert [(a["outcome"], a["error"]) for a in ended["attempts"]] == [("not_tried", "the call was cancelled")]
     assert not any("call-x" in r.get("body", "") for r in simulator.requests())
 
 
@@ -139,6 +141,42 @@ def test_a_running_call_that_is_cancelled_ends_upstream_and_with_an_error(held, 
     assert error_in(kind, answer)["code"] == "cancelled"
     assert eventually(lambda: simulator.stats()["running"] == 0)
     assert asked(gateway, id_of(client))["outcome"] == "cancelled"
+
+
+def test_all_calls_that_its_client_gave_one_id_are_cancelled(held):
+    gateway, _, calls = held
+    own = str(uuid.uuid4())
+    same = [calls.queued("chat", "call-x", {"X-Request-Id": own}, stream=False) for _ in range(3)]
+    assert gateway.post(f"/gateway/calls/{own}/cancel").json()["cancelled"]
+    assert [error_of("chat", client.finish().json())["code"] for client in same] == ["cancelled"] * 3
+    gateway.until_waiting(0)
+
+
+def test_how_many_wait_is_told_of_a_running_call_too(held):
+    gateway, _, calls = held
+    holder = gateway.status()["calls"][0]["id"]
+    assert asked(gateway, holder)["queue_length"] == 0
+    for _ in range(2):
+        calls.queued("chat", "call-x")
+    assert asked(gateway, holder)["queue_length"] == 2
+    calls.let_go()
+
+
+def test_a_call_whose_head_went_out_while_it_waited_is_logged_with_its_status(held):
+    gateway, _, calls = held
+    told = calls.queued("chat", "call-x", EVENTS)
+    call_id = id_of(told)
+    told.leave()
+    line = eventually(lambda: [entry for entry in gateway.log("call") if entry["id"] == call_id])
+    assert (line[0]["status"], line[0]["outcome"]) == (200, "client_gone"), line
+
+
+def test_the_model_that_answered_is_named_to_who_asked_for_server_sent_events_too(held):
+    gateway, _, calls = held
+    calls.let_go()
+    for accept in ("application/x-ndjson", "text/event-stream"):
+        answer = gateway.post(*call_of("generate"), {"Accept": accept})
+        assert answer.get("Content-Type").startswith(accept) and answer.get("X-Gateway-Model") == "llama3:latest"
 
 
 def test_what_is_no_call_is_404_and_a_wrong_method_405(held):

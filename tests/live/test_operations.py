@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 
 import pytest
 
@@ -281,7 +282,7 @@ def test_waiting_calls_whose_head_was_committed_are_refused_in_band(serve, simul
 def test_calls_that_came_with_one_request_id_are_all_told_that_it_stops(serve, simulate):
     simulator = simulate("llama3,load=0s,prompt=0s,rate=20,tokens=100000", flags=["--num-parallel", 4])
     gateway = serve(simulator, {"drain": "500ms", "upstream": {"max_concurrent": 2}})
-    same = {"X-Request-Id": "my-own-request"}
+    same = {"X-Request-Id": str(uuid.uuid4())}
     running = [gateway.client().request("POST", *call_of("chat", max_tokens=10000), same) for _ in range(2)]
     gateway.until_running(2)
     waiting = [gateway.client().request("POST", *call_of("chat"), same) for _ in range(3)]
@@ -325,6 +326,23 @@ def test_when_the_grace_is_over_streams_end_in_an_error(serve, simulate):
     assert b"the gateway is stopping" in silent[0].socket.recv(4096)
     for client in silent:
         client.socket.close()
+
+
+def test_who_follows_a_running_call_hears_how_it_ends_though_the_gateway_is_to_stop(serve, simulate):
+    simulator = simulate(STREAMING)
+    gateway = serve(simulator)
+    client = gateway.client().request("POST", *call_of("chat"))
+    client.piece()
+    follower = gateway.client().request("GET", f"/gateway/calls/{client.answer.get('X-Request-Id')}/events")
+    follower.piece()
+    gateway.stays = False
+    gateway.signal(signal.SIGTERM)
+    assert client.finish().complete
+    events = [json.loads(data) for _, data in follower.finish().events()]
+    assert follower.answer.complete and events[-1]["outcome"] == "ok", events
+    for one in (client, follower):
+        one.socket.close()
+    assert gateway.wait(3) == 0
 
 
 def test_a_second_sigterm_ends_at_once(serve, simulate):

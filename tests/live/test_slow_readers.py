@@ -23,7 +23,9 @@ def test_a_stream_that_is_not_read_is_cut_and_ollama_never_blocks(serve, simulat
     assert gateway.resident() - before < 20 << 20 or SANITIZED
     answer = client.finish()
     assert not answer.complete and answer.ended in ("reset", "eof")
-    assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "client_gone")
+    ended = eventually(lambda: gateway.status()["recent"])[0]
+    assert ended["outcome"] == "client_gone"
+    assert "limits.client_buffer" in str(ended["attempts"]) and gateway.log(level="warning"), ended
     client.socket.close()
 
 
