@@ -63,8 +63,8 @@ struct whole_gateway::upstream_room {
           here{place, all.settings_->upstreams[place].name, pool, health, names, loaded}
     {
         health.on_change([&all, place](bool up) {
-            all.fleet_.site_is(place, up);
-            all.exchange_.upstreams_changed();
+            if (all.fleet_.site_is(place, up))
+                all.exchange_.upstreams_changed();
         });
     }
 

@@ -293,8 +293,8 @@ awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connec
         if (ec) {
             auto e =
                 broken("the upstream closed the connection before its answer: " + ec.message());
-            // What is no beginning of an answer was left over from the one before.
             e.broke = true;
+            // What is no beginning of an answer was left over from the one before.
             e.unsent = !std::string_view(c.data(), have).starts_with("HTTP/");
             co_return e;
         }

@@ -85,13 +85,14 @@ void fleet::set_limit(place_id p, const std::string& runner)
     embeddings_->limit_model(p, runner, own);
 }
 
-void fleet::site_is(place_id p, bool up)
+bool fleet::site_is(place_id p, bool up)
 {
     bool changed = std::exchange(places_[p]->up, up) != up;
     for (auto* a : {generations_, embeddings_})
         a->open(p, up);
     if (changed)
         sites_[p]->loaded.upstream_is(up);
+    return changed;
 }
 
 void fleet::doubt(place_id p)

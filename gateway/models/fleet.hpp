@@ -34,7 +34,8 @@ public:
     void attach(admission& generations, admission& embeddings);
     // The configuration was read (again): limits, rules, capacities.
     void configured();
-    void site_is(place_id p, bool up);
+    // Opens and shuts its doors. True when that is news, and not the answer to a doubt.
+    bool site_is(place_id p, bool up);
     // A connection to it broke under a call: nobody else is sent there before it has been asked
     // whether it is still there. When a server dies, what it has not accepted dies last.
     void doubt(place_id p);
