@@ -3,8 +3,10 @@ on standard output says what its user got. Calls run side by side; the protocol 
 Its arguments are the modules whose clients it has."""
 
 import asyncio
+import contextlib
 import importlib
 import json
+import socket
 import sys
 import threading
 import time
@@ -72,6 +74,19 @@ class Call:
         await use(self)
 
 
+def warm_up():
+    """Makes each call once, alone, where nobody listens. These packages import much of themselves at their first call,
+    and Python 3.11 may take calls that do so at once for a deadlock: an error that no user of one of them gets."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        for use in uses.USES.values():
+            call = Call({"id": None, "base": address, "model": "none", "retries": 0})
+            with contextlib.suppress(Exception):
+                asyncio.run(use(call)) if asyncio.iscoroutinefunction(use) else use(call)
+
+
+warm_up()
 printing = threading.Lock()
 running = {}
 for line in sys.stdin:
