@@ -84,9 +84,7 @@ void answer_events::feed(std::string_view bytes, std::string& out)
         begin = end;
     }
     carry_.erase(0, begin);
-    // The last newline must be seen again: a blank line may follow it.
-    auto last = carry_.rfind('\n');
-    looked_ = last == std::string::npos ? carry_.size() : last;
+    looked_ = carry_.size();
 }
 
 void answer_events::finish(std::string& out)

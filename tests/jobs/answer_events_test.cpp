@@ -4,6 +4,8 @@
 
 #include "catch.hpp"
 
+#include <ctime>
+
 using namespace gateway;
 
 namespace {
@@ -72,6 +74,20 @@ TEST_CASE("however an answer is cut and gone on with, its events are the same")
             REQUIRE(out == whole);
         }
     }
+}
+
+TEST_CASE("a long record that comes in small pieces is searched once, not with each piece again")
+{
+    const std::string answer = "event: e\ndata: " + std::string(std::size_t(1) << 22, 'x') + "\n\n";
+    const auto whole = told(sse, answer);
+    answer_events e(sse, {1, 0, false});
+    std::string out;
+    auto begin = std::clock();
+    for (std::size_t at = 0; at < answer.size(); at += 16)
+        e.feed(std::string_view(answer).substr(at, 16), out);
+    CHECK(out == whole);
+    // So loose that only what grows with the square of the record's size is over it.
+    CHECK((std::clock() - begin) / CLOCKS_PER_SEC < 20);
 }
 
 TEST_CASE("an event's id is read as it is written, and nothing else is one")
