@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <ctime>
 #include <memory>
@@ -141,11 +142,9 @@ public:
     {
         hang_up();
         host_.close_idle();
-        for (int n = 0; n < 4; ++n)
+        for (int n = 0; n < 4 && (n == 0 || !at_rest()); ++n)
             pass(std::chrono::hours(1));
-        require(host_.inside.inside() == 0);
-        require(host_.open.empty());
-        require(memory_.used() == 0);
+        require(at_rest());
     }
 
     void run(script& s)
@@ -160,6 +159,11 @@ public:
     }
 
 private:
+    bool at_rest() const
+    {
+        return host_.inside.inside() == 0 && host_.open.empty() && memory_.used() == 0;
+    }
+
     void step(script& s)
     {
         auto what = s.next();
@@ -203,10 +207,9 @@ private:
     // Everything that can happen at this moment has.
     void settle()
     {
-        for (int quiet = 0; quiet < 2;) {
+        do
             io_.restart();
-            quiet = io_.poll() == 0 ? quiet + 1 : 0;
-        }
+        while (io_.poll() != 0);
     }
 
     void pass(duration d)
@@ -234,7 +237,7 @@ private:
 
     void read(std::size_t most)
     {
-        std::string room(std::min<std::size_t>(most, 1u << 16), '\0');
+        static std::array<char, 1u << 16> room;
         while (client_ >= 0 && most != 0) {
             auto n = ::recv(client_, room.data(), std::min(most, room.size()), MSG_DONTWAIT);
             if (n <= 0)
