@@ -15,6 +15,7 @@ enum class stop_reason : std::uint8_t {
     none,
     client_gone,
     client_too_slow,  // its buffer is full: limits.client_buffer
+    memory_full,      // what it has not read has no room: limits.memory
     silent,           // first_byte, idle or whole, and the model silent that long
     too_long,         // timeouts.total
     cancelled,        // by an operator or POST …/cancel

@@ -246,17 +246,20 @@ void client_sink::flush()
 }
 
 // A client that reads too slowly never slows Ollama: of a stream so much is kept for it, then it is
-// cut.
+// cut; of anything, no more than there is memory for.
 void client_sink::after_write()
 {
     bool stream = needs_permit_ && call_.framed != shape::one_piece;
     bool full = stream && to_.backlog() > call_.settings->limits.client_buffer;
     if (!full && to_.within_budget())
         return;
-    log::warn("a client that reads too slowly is cut (limits.client_buffer, limits.memory)",
-              {{"id", call_.id}, {"client", call_.client}, {"unread_bytes", to_.backlog()}});
+    log::warn("a client that reads too slowly is cut",
+              {{"id", call_.id},
+               {"client", call_.client},
+               {"unread_bytes", to_.backlog()},
+               {"limit", full ? "limits.client_buffer" : "limits.memory"}});
     end_ = end::cut;
-    ending_.request(stop_reason::client_too_slow, steady::now());
+    ending_.request(full ? stop_reason::client_too_slow : stop_reason::memory_full, steady::now());
     to_.reset();
 }
 

@@ -55,8 +55,9 @@ live_call::~live_call()
 {
     auto now = steady::now();
     if (ending().requested() && (!how_ || *how_ == outcome::client_gone)) {
-        bool left = ending().why() == stop_reason::client_gone ||
-                    ending().why() == stop_reason::client_too_slow;
+        auto why = ending().why();
+        bool left = why == stop_reason::client_gone || why == stop_reason::client_too_slow ||
+                    why == stop_reason::memory_full;
         how_ = left ? outcome::client_gone : outcome::cancelled;
         if (left)
             with_.counted.client_gone(phase_now(), now - ending().since(), started_.has_value());

@@ -59,6 +59,10 @@ exchange::ending exchange::stopped(live_call& live, stop& work) const
             return say(outcome::client_gone, fault_code::client_gone,
                        "the client read too slowly and was cut (limits.client_buffer)",
                        whose::client, retry::no, 0);
+        case stop_reason::memory_full:
+            return say(outcome::client_gone, fault_code::client_gone,
+                       "what the client had not read was too much and it was cut (limits.memory)",
+                       whose::client, retry::no, 0);
         default: break;
     }
     return say(outcome::client_gone, fault_code::client_gone, "the client left", whose::client,

@@ -87,6 +87,26 @@ def test_what_is_read_ahead_of_uploads_counts_too(scripted, serve):
     assert eventually(lambda: not gateway.status()["calls"], within=5)
 
 
+def test_who_is_cut_because_memory_is_used_up_is_told_so(serve, simulate):
+    """Its attempt named limits.client_buffer, which was not full."""
+    simulator = simulate("llama3,load=0s,prompt=0s,rate=0,tokens=200000", "slow,load=0s,prompt=60s")
+    gateway = serve(simulator, {"limits": {"memory": "2MiB", "body": "2MiB", "client_buffer": "2MiB"}, "upstream": {"max_concurrent": 8}})
+    gateway.serves = ("POST", "/api/generate", {"model": "llama3", "prompt": "x", "options": {"num_predict": 3}})
+    other = gateway.client().request("POST", *call_of("generate", model="slow", prompt="x" * (1 << 19)))
+    gateway.until_running(1)
+    slow = gateway.client(receive_buffer=4096).request("POST", *call_of("generate"))
+
+    def cut():
+        return [call for call in gateway.status()["recent"] if call["outcome"] == "client_gone"]
+
+    attempts = eventually(cut, within=20)[0]["attempts"]
+    assert "limits.memory" in str(attempts), attempts
+    assert gateway.log(level="warning")[0]["limit"] == "limits.memory"
+    assert not slow.finish().complete
+    slow.socket.close()
+    other.leave("rst")
+
+
 def test_with_all_memory_taken_small_requests_are_still_served(serve, simulate):
     simulator = simulate("llama3,load=0s,prompt=0s,rate=0,tokens=200000")
     gateway = serve(simulator, {"limits": {"memory": "2MiB", "body": "2MiB", "client_buffer": "2MiB"}, "upstream": {"max_concurrent": 8}})
