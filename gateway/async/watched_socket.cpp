@@ -74,20 +74,22 @@ awaitable<watched_socket::result> watched_socket::read_some(asio::mutable_buffer
     co_return result(asio::error::operation_aborted, 0);
 }
 
-watched_socket::result watched_socket::write_some(const parts& some)
+watched_socket::result watched_socket::write_some(parts& all)
 {
     if (fd_ < 0)
         return result(asio::error::operation_aborted, 0);
     std::array<iovec, 2> both{};
     for (std::size_t i = 0; i < both.size(); ++i)
-        both[i] = {const_cast<void*>(some[i].data()), some[i].size()};
+        both[i] = {const_cast<void*>(all[i].data()), all[i].size()};
     msghdr m{};
     m.msg_iov = both.data();
-    m.msg_iovlen = some[1].size() == 0 ? 1 : 2;
+    m.msg_iovlen = all[1].size() == 0 ? 1 : 2;
     for (;;) {
         auto n = ::sendmsg(fd_, &m, MSG_NOSIGNAL);
-        if (n >= 0)
+        if (n >= 0) {
+            cut(all, std::size_t(n));
             return result(error_code(), std::size_t(n));
+        }
         if (errno == EAGAIN)
             return result(asio::error::would_block, 0);
         if (errno != EINTR)
@@ -102,7 +104,6 @@ awaitable<watched_socket::result> watched_socket::write(parts all)
     while (sent < size) {
         auto [ec, n] = write_some(all);
         sent += n;
-        cut(all, n);
         if (ec == asio::error::would_block)
             co_await writer_.wait();
         else if (ec)

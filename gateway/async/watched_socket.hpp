@@ -10,7 +10,7 @@
 
 namespace gateway {
 
-class watched_socket : ready_set::member {
+class watched_socket final : ready_set::member {
 public:
     using result = std::tuple<error_code, std::size_t>;
     using parts = std::array<asio::const_buffer, 2>;
@@ -23,8 +23,8 @@ public:
     // What is there, once something is: at least one byte, or an error (asio::error::eof,
     // operation_aborted after close(), the system's). One reader at a time.
     awaitable<result> read_some(asio::mutable_buffer to);
-    // What it takes now; would_block when that is nothing.
-    result write_some(const parts& some);
+    // What it takes now, and cuts it off `all`; would_block when that is nothing.
+    result write_some(parts& all);
     // All of it. One writer at a time.
     awaitable<result> write(parts all);
 

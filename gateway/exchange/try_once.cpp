@@ -206,10 +206,9 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     auto head = request_head(at.where.pool.url(), c.method, c.target,
                              changed ? changed->fields : c.fields, length, c.streamed != nullptr);
     // Even when the write fails an answer may be there already; the read tells.
-    std::string_view first = head;
-    std::string_view second = body;
-    if (!l->write_now(first, second))
-        co_await l->write(first, second);
+    upstream_connection::parts request{asio::buffer(head), asio::buffer(body)};
+    if (!l->write_now(request))
+        co_await l->write(request);
     changed.reset();
     if (work.requested())
         co_return stopped(live, work);

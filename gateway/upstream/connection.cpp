@@ -70,23 +70,22 @@ awaitable<upstream_connection::result> upstream_connection::read(std::size_t kee
     return plain_ ? plain_->read_some(room) : read_tls(room);
 }
 
-bool upstream_connection::write_now(std::string_view& first, std::string_view& second)
+bool upstream_connection::write_now(parts& all)
 {
     if (!plain_)
         return false;
-    auto [ec, sent] = plain_->write_some({asio::buffer(first), asio::buffer(second)});
-    if (ec && ec != asio::error::would_block)
-        return true;
-    auto of_first = std::min(sent, first.size());
-    first.remove_prefix(of_first);
-    second.remove_prefix(sent - of_first);
-    return first.empty() && second.empty();
+    auto [ec, sent] = plain_->write_some(all);
+    bool broken = ec && ec != asio::error::would_block;
+    return broken || asio::buffer_size(all) == 0;
 }
 
-awaitable<upstream_connection::result> upstream_connection::write(std::string_view first,
-                                                                  std::string_view second)
+awaitable<upstream_connection::result> upstream_connection::write(std::string_view all)
 {
-    parts all{asio::buffer(first), asio::buffer(second)};
+    return write(parts{asio::buffer(all)});
+}
+
+awaitable<upstream_connection::result> upstream_connection::write(parts all)
+{
     return plain_ ? plain_->write(all) : write_tls(all);
 }
 

@@ -20,6 +20,7 @@ namespace gateway {
 class upstream_connection {
 public:
     using result = watched_socket::result;
+    using parts = watched_socket::parts;
 
     // Counts itself in `open`, for metrics.
     upstream_connection(asio::io_context& io, std::size_t& open);
@@ -37,9 +38,10 @@ public:
     awaitable<result> read(std::size_t keep = 0);
     // Sends what the socket takes at once, as it does most requests, and cuts it off the parts.
     // True when nothing is left to be sent, or nothing more can be.
-    bool write_now(std::string_view& first, std::string_view& second);
-    // Sends both parts, whole.
-    awaitable<result> write(std::string_view first, std::string_view second = {});
+    bool write_now(parts& all);
+    // Sends all of it.
+    awaitable<result> write(parts all);
+    awaitable<result> write(std::string_view all);
 
     // A stream follows, of many small pieces: not each need be acknowledged at once.
     void expect_stream();
@@ -59,7 +61,6 @@ public:
     instant idle_since{};
 
 private:
-    using parts = watched_socket::parts;
     awaitable<result> read_tls(asio::mutable_buffer to);
     awaitable<result> write_tls(parts all);
     int native_handle();

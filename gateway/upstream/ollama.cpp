@@ -39,7 +39,8 @@ fault broken(std::string why)
 awaitable<result<reply, fault>> converse(upstream_connection& c, const std::string& head,
                                          const std::string& body, bool& clean)
 {
-    auto [failed, sent] = co_await c.write(head, body);
+    upstream_connection::parts request{asio::buffer(head), asio::buffer(body)};
+    auto [failed, sent] = co_await c.write(request);
     if (failed) {
         result<reply, fault> r(broken("the request could not be sent: " + failed.message()));
         co_return r;
