@@ -316,7 +316,6 @@ awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
             e = co_await try_at(live, p, tries, t);
         }
         if (e.how == outcome::ok) {
-            p.finish(std::nullopt);
             finish(live, e);
             co_return;
         }
@@ -401,7 +400,7 @@ std::optional<duration> exchange::held_for(live_call& live, const lane_key& lane
     return goes_past(tries) ? duration{} : duration(live.settings().queue.hold_upstream);
 }
 
-// One try with the permit it has. The permit is still held when it returns.
+// One try with the permit it has, which is held on unless it went well.
 awaitable<exchange::ending> exchange::try_at(live_call& live, permit& p, const attempts& tries,
                                              const target& t)
 {
@@ -410,10 +409,7 @@ awaitable<exchange::ending> exchange::try_at(live_call& live, permit& p, const a
     live.tries(where.name, t.model);
     attempt_at at{where, &t, &tries, others(t, p.place()), {}, &p};
     at.context = fleet_.context_to_send(p.place(), t.lane);
-    auto e = co_await try_once(live, at);
-    if (e.how == outcome::ok)
-        p.finish(steady::now() - at.began);
-    co_return e;
+    co_return co_await try_once(live, at);
 }
 
 // Places that have the model and where it has not been tried.

@@ -97,14 +97,12 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
         return e;
     };
 
-    if (a.body.done()) {
-        to.piece(c.data(), 0, true);
-        clean = a.keep_alive && begin == have;
-        co_return finished();
-    }
     char* raw = c.data() + begin;
     std::size_t size = have - begin;
-    for (;;) {
+    std::size_t left = 0;  // of the answer: what goes out with its end
+    clean = a.body.done() && a.keep_alive && size == 0;
+    bool goes_on = false;  // the upstream, after the answer's end
+    while (!a.body.done()) {
         if (size != 0) {
             auto step = a.body.decode(std::span(raw, size));
             std::string_view piece(raw, step.payload);  // what came before a bad byte is good
@@ -120,20 +118,10 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
             bool told_all = record_framed && reader->complete() &&
                             (step.done || (reader->at_end() && !a.head.length));
             if (told_all || (step.done && !record_framed)) {
-                auto e = finished();
-                if (e.how == outcome::ok) {
-                    live.tried(e.how, e.status, "");  // whoever has read the end may ask at once
-                    live.ends(e.how);
-                    bool others_first = work_done(live, at);
-                    if (others_first)
-                        co_await asio::post(io_, asio::deferred);
-                }
-                // The end marker and the end go out in one write.
-                to.piece(raw, step.payload, true);
+                left = step.payload;
                 clean = a.keep_alive && step.done && step.consumed == size;
-                if (!step.done && !step.bad)
-                    clean = co_await drain(c, a, work);
-                co_return e;
+                goes_on = !step.done && !step.bad;
+                break;
             }
             if (!piece.empty())
                 to.piece(raw, step.payload, false);
@@ -150,19 +138,30 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
         auto [ec, n] = co_await c.read();
         if (work.requested())
             co_return stopped(live, work);
+        raw = c.data();
+        size = n;
         if (ec == asio::error::eof && bounded_by_close && !record_framed &&
-            (!json || last_seen.ends_json())) {
-            to.piece(c.data(), 0, true);
-            co_return finished();
-        }
+            (!json || last_seen.ends_json()))
+            break;
         if (ec) {
             auto e = cut_short("the upstream's answer was cut short: " + ec.message());
             e.broke = true;
             co_return e;
         }
-        raw = c.data();
-        size = n;
     }
+    auto e = finished();
+    if (e.how == outcome::ok) {
+        live.tried(e.how, e.status, "");  // whoever has read the end may ask at once
+        live.ends(e.how);
+        bool others_first = work_done(live, at);
+        if (others_first)
+            co_await asio::post(io_, asio::deferred);
+    }
+    // The end marker and the end go out in one write.
+    to.piece(raw, left, true);
+    if (goes_on)
+        clean = co_await drain(c, a, work);
+    co_return e;
 }
 
 // The upstream has done its work: who waits for its place has it before the client has the end of

@@ -136,7 +136,7 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
             counted_.timed_out(work.why() == stop_reason::too_long ? "total" : live.passed_limit());
         if (e.how == outcome::timed_out && work.why() == stop_reason::silent)
             present->expired(work.since(), now);  // the socket is closed by now
-        else if (e.how == outcome::ok || e.how == outcome::upstream_status)
+        else if (e.how == outcome::upstream_status)
             present->finished(at.ran, now);
     }
     co_return e;
