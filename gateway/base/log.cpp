@@ -102,7 +102,7 @@ void append_value(std::string& line, const item& i, bool json)
             append_thousandths(line, std::llround(std::clamp(i.fraction, -1e15, 1e15) * 1000));
             break;
         case item::type::boolean: line += i.number != 0 ? "true" : "false"; break;
-        case item::type::raw: line += i.text; break;
+        case item::type::none: line += "null"; break;
         case item::type::text: {
             // In text lines a plain word stands bare; anything else is quoted, so that no byte from
             // outside can forge a line or a field.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -13,7 +14,7 @@ namespace gateway::log {
 
 // One named value of a line. Text is borrowed for the length of the call.
 struct item {
-    enum class type : std::uint8_t { text, integer, real, boolean, raw };
+    enum class type : std::uint8_t { text, integer, real, boolean, none };
 
     template <class T>
     requires std::is_integral_v<T> &&(!std::is_same_v<T, bool>)item(std::string_view n, T v)
@@ -21,6 +22,10 @@ struct item {
     {
     }
     item(std::string_view n, double v) : name(n), kind(type::real), fraction(v) {}
+    item(std::string_view n, std::optional<double> v)
+        : name(n), kind(v ? type::real : type::none), fraction(v.value_or(0))
+    {
+    }
     item(std::string_view n, bool v) : name(n), kind(type::boolean), number(v) {}
     item(std::string_view n, std::string_view v) : name(n), kind(type::text), text(v) {}
     item(std::string_view n, const std::string& v) : name(n), kind(type::text), text(v) {}

@@ -2,6 +2,8 @@
 #include "base/log.hpp"
 #include "telemetry/metrics.hpp"
 
+#include <optional>
+
 namespace gateway {
 
 void log_ended(const call_record& r)
@@ -9,6 +11,9 @@ void log_ended(const call_record& r)
     if (!log::enabled(log::level::info))
         return;
     auto in_ms = [](std::int64_t us) { return double(us) / 1000; };
+    std::optional<double> first_byte;
+    if (r.first_byte_us >= 0)
+        first_byte = in_ms(r.first_byte_us);
     log::info("call", {{"id", r.id},
                        {"client", r.client},
                        {"endpoint", name(r.where)},
@@ -18,7 +23,7 @@ void log_ended(const call_record& r)
                        {"status", r.status},
                        {"queue_ms", in_ms(r.queue_us)},
                        {"load_ms", in_ms(r.load_us)},
-                       {"first_byte_ms", r.first_byte_us < 0 ? -1.0 : in_ms(r.first_byte_us)},
+                       {"first_byte_ms", first_byte},
                        {"total_ms", in_ms(r.total_us)},
                        {"bytes", r.bytes},
                        {"prompt_tokens", r.prompt_tokens},

@@ -178,6 +178,9 @@ def test_a_line_per_call_and_never_a_prompt_or_a_key(serve, simulate):
     line = next(e for e in gateway.log("call") if e["endpoint"] == "/api/generate")
     keys = "id client endpoint model outcome queue_ms load_ms first_byte_ms total_ms bytes attempts".split()
     assert not set(keys) - line.keys() and line["outcome"] == "ok" and line["completion_tokens"] == 10
+    assert line["first_byte_ms"] > 0
+    refused = next(e for e in gateway.log("call") if e["outcome"] == "refused")
+    assert refused["first_byte_ms"] is None
 
 
 def test_hostile_bytes_forge_no_line(serve, simulate):
