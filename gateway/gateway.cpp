@@ -280,6 +280,7 @@ void whole_gateway::drain()
 
 void whole_gateway::cut_all()
 {
+    exchange_.log_all_as_cut();
     for (auto* c : clients_.open)
         c->reset();
 }

@@ -30,7 +30,8 @@ public:
     // SIGTERM: no new calls; running ones finish within `drain`, waiting ones are refused. The
     // io_context's run() returns when it is over.
     void drain();
-    // A second signal: every open answer is cut by a reset, so that none looks complete.
+    // A second signal: every open answer is cut by a reset, so that none looks complete, and every
+    // call that runs has its line in the log.
     void cut_all();
     bool draining() const { return draining_; }
     // Told once, when draining is over and nothing runs any more.

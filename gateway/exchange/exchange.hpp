@@ -35,6 +35,8 @@ public:
     void refuse_new();
     // Ends every call that still runs.
     void end_all(stop_reason why);
+    // The program ends at once: what is still in flight gets its line in the log.
+    void log_all_as_cut() const;
     // All of its client's calls that came with this id. False when there is no such live call.
     bool cancel(std::string_view id);
     // Others of the upstreams are up than before: who waits is held, or held no longer.

@@ -81,6 +81,12 @@ void exchange::end_all(stop_reason why)
         c->ending().request(why, steady::now());
 }
 
+void exchange::log_all_as_cut() const
+{
+    for (const auto* c : book_.all())
+        c->log_as_cut();
+}
+
 void exchange::upstreams_changed()
 {
     for (auto* c : book_.all())

@@ -372,6 +372,15 @@ call_view live_call::view(instant now) const
     return v;
 }
 
+void live_call::log_as_cut() const
+{
+    auto r = record(steady::now());
+    r.how = how_.value_or(outcome::cancelled);
+    if (attempt_open_)
+        r.attempts.back().what = outcome::cancelled;
+    log_ended(r);
+}
+
 call_record live_call::record(instant now) const
 {
     call_record r;

@@ -91,6 +91,8 @@ public:
         loading_ = nullptr;
     }
     void used(usage u) { usage_ = u; }
+    // The program ends at once, and the call with it: its log line is written while it can be.
+    void log_as_cut() const;
     void labelled(bool listed) { listed_ = listed; }
 
     // An attempt begins, or has begun `ago`; it is in the list until it ends as something better.

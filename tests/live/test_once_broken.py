@@ -86,6 +86,24 @@ def test_one_byte_of_a_head_does_not_keep_a_stopping_gateway(pair):
         assert gateway.wait(within=5) == 0
 
 
+def test_calls_that_a_second_signal_cuts_have_their_line_in_the_log(pair):
+    gateway, simulator = pair
+    gateway.stays = False
+    simulator.set_model("llama3", load="0s", prompt="0s", rate=20, tokens=1000)
+    streams = [gateway.client().request("POST", "/api/generate", {**ASK, "stream": True}) for _ in range(2)]
+    for stream in streams:
+        stream.piece()
+    gateway.signal(signal.SIGTERM)
+    assert eventually(lambda: gateway.log("draining"))
+    gateway.signal(signal.SIGTERM)
+    gateway.wait(within=5)
+    lines = [line for line in gateway.log("call") if line["outcome"] == "cancelled"]
+    assert {line["id"] for line in lines} == {stream.answer.get("X-Request-Id") for stream in streams}
+    assert all(line["status"] == 200 and "outcome=cancelled" in line["attempts"] for line in lines), lines
+    for stream in streams:
+        stream.socket.close()
+
+
 def test_a_second_signal_cuts_an_http_1_0_answer_by_a_reset(pair):
     gateway, simulator = pair
     gateway.stays = False
