@@ -10,17 +10,26 @@
 namespace gateway {
 namespace {
 
-framing framing_of(const answer& a)
+bool is_json(const answer& a)
+{
+    return istarts_with(a.head.content_type, "application/json");
+}
+
+// What it says it is; one that says neither, what was asked for.
+framing framing_of(const answer& a, shape asked)
 {
     std::string_view type = a.head.content_type;
     if (istarts_with(type, "application/x-ndjson"))
         return framing::ndjson;
     if (istarts_with(type, "text/event-stream"))
         return framing::sse;
-    return framing::one_piece;
+    if (asked == shape::one_piece || is_json(a))
+        return framing::one_piece;
+    return asked == shape::sse ? framing::sse : framing::ndjson;
 }
 
-// Looks for the end that a whole JSON answer has when only the connection's end bounds it.
+// Does an answer in one piece look whole? Its framing may end well, or have no end but the
+// connection's, when whoever made it died.
 class last_byte {
 public:
     void see(std::string_view piece)
@@ -30,6 +39,7 @@ public:
             byte_ = piece[at];
     }
     bool ends_json() const { return byte_ == '}' || byte_ == ']'; }
+    bool any() const { return byte_ != 0; }
 
 private:
     char byte_ = 0;
@@ -52,24 +62,43 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
            (at.following != nullptr && a.head.status >= 400 && live.attempts_made().size() > 1);
     if (a.head.status != 200 && (kept || to.at().head_committed))
         co_return co_await read_error(c, a, begin, have, clean);
+    bool answers = model && a.head.status == 200;
+    bool refused = model ? !answers : a.head.status >= 400;
+    auto cut_short = [&](std::string why) {
+        ending e;
+        e.how = outcome::truncated;
+        e.why = {fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
+        return e;
+    };
+    if (answers && a.body.done())
+        co_return cut_short("the upstream's answer is empty");
     live.answered(a.head.status);
     call.release_body();
 
-    live.tried(a.head.status < 400 ? outcome::ok : outcome::upstream_status, a.head.status, "",
-               false);
+    live.tried(refused ? outcome::upstream_status : outcome::ok, a.head.status, "", false);
     if (at.what != nullptr && is_header_text(at.what->model))
         a.head.model = at.what->model;
-    to.head(a.head, live.times(), live.attempts_made());
-    auto how = model && a.head.status == 200 ? framing_of(a) : framing::one_piece;
+    auto how = answers ? framing_of(a, call.framed) : framing::one_piece;
     std::optional<stream_reader> reader;
-    if (model && a.head.status == 200)
+    if (answers)
         reader.emplace(how, call.where);
-    bool record_framed = reader && how != framing::one_piece;
-    if (record_framed)
+    bool record_framed = how != framing::one_piece;
+    if (record_framed) {
+        // It ends with its marker. With a length kept, nothing could be told when that is missing.
+        a.head.length.reset();
         c.expect_stream();
+    }
+    to.head(a.head, live.times(), live.attempts_made());
     bool bounded_by_close = a.body.ends_with_connection() && !a.head.no_body;
-    bool json = istarts_with(a.head.content_type, "application/json");
+    bool judged = !record_framed && (answers || bounded_by_close);
     last_byte last_seen;
+    auto whole = [&] {
+        if (record_framed)
+            return reader->complete();
+        if (!judged)
+            return true;
+        return is_json(a) ? last_seen.ends_json() : last_seen.any() || !answers;
+    };
 
     auto finished = [&] {
         if (reader) {
@@ -77,7 +106,6 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
             live.used(told.tokens);
             at.ran = told.ran;
         }
-        bool refused = a.head.status >= 400;
         ending e;
         e.how = refused ? outcome::upstream_status : outcome::ok;
         e.status = a.head.status;
@@ -90,12 +118,6 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
         }
         return e;
     };
-    auto cut_short = [&](std::string why) {
-        ending e;
-        e.how = outcome::truncated;
-        e.why = {fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
-        return e;
-    };
 
     char* raw = c.data() + begin;
     std::size_t size = have - begin;
@@ -106,23 +128,26 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
         if (size != 0) {
             auto step = a.body.decode(std::span(raw, size));
             std::string_view piece(raw, step.payload);  // what came before a bad byte is good
-            if (!piece.empty())
-                live.passes(piece.size(), steady::now());
+            if (!piece.empty()) {
+                auto now = steady::now();
+                live.passes(piece.size(), now);
+                at.where.health.heard(now);
+            }
             if (reader)
                 reader->feed(piece);
-            if (bounded_by_close)
+            if (judged)
                 last_seen.see(piece);
             if (reader && step.done)
                 reader->finish();
-            // A length that was announced is kept: what comes after the end marker belongs to it.
-            bool told_all = record_framed && reader->complete() &&
-                            (step.done || (reader->at_end() && !a.head.length));
-            if (told_all || (step.done && !record_framed)) {
+            bool told_all = step.done || (record_framed && reader->at_end());
+            if (told_all && whole()) {
                 left = step.payload;
                 clean = a.keep_alive && step.done && step.consumed == size;
                 goes_on = !step.done && !step.bad;
                 break;
             }
+            if (step.done && !record_framed)  // its last bytes would make its length right
+                co_return cut_short("the upstream's answer ended before it was whole");
             if (!piece.empty())
                 to.piece(raw, step.payload, false);
             if (step.bad)
@@ -140,8 +165,7 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
             co_return stopped(live, work);
         raw = c.data();
         size = n;
-        if (ec == asio::error::eof && bounded_by_close && !record_framed &&
-            (!json || last_seen.ends_json()))
+        if (ec == asio::error::eof && bounded_by_close && !record_framed && whole())
             break;
         if (ec) {
             auto e = cut_short("the upstream's answer was cut short: " + ec.message());

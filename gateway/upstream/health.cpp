@@ -19,12 +19,13 @@ awaitable<void> upstream_health::watch(std::function<duration()> every,
 {
     while (!closing_) {
         bool doubted = std::exchange(doubted_, false);
+        auto began = steady::now();
         auto answer = co_await ask(io_, pool_, "GET", "/api/version", "", timeout(), &asking_);
         if (closing_)
             break;
-        // Any answer shows that a server lives there; only 5xx and silence say that it does not
-        // serve.
-        bool up = answer && answer->status < 500;
+        // Any answer shows that a server lives there; only 5xx and silence, of its calls too, say
+        // that it does not serve.
+        bool up = answer ? answer->status < 500 : heard_ >= began;
         auto why = up       ? std::string()
                    : answer ? "/api/version answered " + std::to_string(answer->status)
                             : answer.error().message;

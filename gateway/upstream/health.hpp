@@ -1,5 +1,6 @@
-// Is the upstream up? Asked by a probe of /api/version, and learned from calls that were refused. A
-// dead one is probed every second and comes back by itself.
+// Is the upstream up? Asked by a probe of /api/version, and learned from calls: those that were
+// refused, and those whose answers come. A dead one is probed every second and comes back by
+// itself.
 #pragma once
 
 #include "async/event.hpp"
@@ -27,6 +28,9 @@ public:
     // A call could not connect: it is down until a probe says otherwise, and one is made at once.
     void refused(const std::string& why);
 
+    // A piece of an answer has come from it: it is busy, not dead, if a probe has no answer then.
+    void heard(instant now) { heard_ = now; }
+
     // It broke a connection off: is it still there? Asked at once.
     void doubt();
 
@@ -43,6 +47,7 @@ private:
     std::function<void(bool)> changed_;
     std::string why_;
     instant since_ = steady::now();
+    instant heard_{};
     bool up_ = true;
     bool probed_ = false;
     bool closing_ = false;

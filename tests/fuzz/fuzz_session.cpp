@@ -121,7 +121,7 @@ public:
     {
         auto settings = std::make_shared<config>();
         settings->management = "allow";
-        settings->limits.client_buffer = 64 * 1024;
+        settings->limits.client_buffer = 16 * 1024;
         settings->limits.body = 64 * 1024;
         auto rules = std::make_shared<session_rules>();
         rules->settings = settings;

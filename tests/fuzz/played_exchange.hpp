@@ -168,7 +168,7 @@ private:
     {
         std::size_t size = m.wish % 64;
         if (m.wish >= 250)
-            size = 100'000;  // more than a client that does not read takes
+            size = 20'000;  // more than a client that does not read takes
         bool last = m.act == turn::what::last;
         if (left_) {
             size = std::min<std::size_t>(size, *left_);

@@ -2,6 +2,7 @@
 cut answer never looks complete."""
 
 import json
+import time
 
 import pytest
 
@@ -241,3 +242,31 @@ def test_calls_that_find_nobody_are_held_and_served_when_an_upstream_comes(serve
     assert all(call["queue_ms"] > 0 for call in recent[: len(STREAMS)]), recent
     assert gateway.metrics().value("queue_wait_seconds_sum") > 0
     assert again.stats()["runs"] == len(STREAMS)
+
+
+def test_an_upstream_whose_tokens_come_is_up_though_its_version_is_not_told_in_time(serve, simulate):
+    """It was shown as down while it served, and those who waited behind the stream were refused."""
+    simulator = simulate("llama3,load=0s,prompt=0s,rate=20,tokens=120")  # six seconds
+    gateway = serve(simulator, {"reconcile": {"interval": "200ms", "timeout": "1500ms"}, "queue": {"hold_upstream": "1s"}})
+    stream = gateway.client().request("POST", *call_of("generate"))
+    stream.piece()
+    simulator.fault("hang", path="/api/version")
+    waits = gateway.client().request("POST", *call_of("generate", options={"num_predict": 3}))
+    time.sleep(4)
+    assert gateway.status()["upstreams"][0]["up"] and not gateway.log("upstream down")
+    simulator.clear_faults()
+    for client in (stream, waits):
+        assert client.finish().complete
+        client.socket.close()
+
+
+def test_an_upstream_that_is_silent_in_all_is_down(serve, simulate):
+    simulator = simulate("llama3,load=0s,prompt=1h")
+    gateway = serve(simulator, {"reconcile": {"interval": "200ms", "timeout": "300ms"}})
+    gateway.serves = None
+    call = gateway.client().request("POST", *call_of("generate"))
+    gateway.until_running(1)
+    simulator.fault("hang", path="/api/version")
+    assert eventually(lambda: not gateway.status()["upstreams"][0]["up"])
+    simulator.clear_faults()
+    call.leave("rst")

@@ -218,20 +218,68 @@ def test_a_whole_answer_bounded_by_the_connections_end_is_whole(scripted, behind
 
 
 @pytest.mark.parametrize("then", [CLOSE, HANG])
-def test_a_stream_that_owes_bytes_of_its_length_is_cut_though_it_had_its_end_marker(scripted, behind, then):
+def test_what_a_stream_still_owes_of_its_length_is_never_read_from_the_next_answer(scripted, behind, then):
     """Its connection was kept, and the next answer on it was read as the rest of this one."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n"
     text = NDJSON + DONE
     upstream = scripted((head % (len(text) + 400) + text, then), (head % len(text) + text, KEEP))
-    gateway = behind(upstream, {"timeouts": {"idle": "500ms"}, "unload": {"verify_within": "1s"}})
+    gateway = behind(upstream)
     call = call_of("generate")
     with gateway.client(timeout=20) as client:
-        client.request("POST", *call)
-        client.request("POST", *call)
-        answer = client.finish()
-        assert not answer.complete and answer.ended == "eof" and answer.body == text, answer.raw
-    recent = eventually(lambda: gateway.status()["recent"])
-    assert recent[0]["outcome"] == {CLOSE: "truncated", HANG: "timed_out"}[then]
+        for _ in range(2):
+            answer = client.request("POST", *call).finish()
+            assert answer.complete and answer.body == text, answer.raw
+    assert upstream.calls[0][0] != upstream.calls[1][0]
+
+
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "text/event-stream", "application/json"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_empty_answer_of_a_model_is_an_error(scripted, behind, content_type, stream):
+    """It was given on as it came, and a job that had it succeeded."""
+    gateway = behind(scripted((whole(b"", content_type), KEEP)))
+    answer = gateway.post(*call_of("generate", stream=stream))
+    assert answer.status == 502 and answer.json()["code"] == "upstream_failed", answer.raw
+    assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "truncated")
+
+
+BARE = [(204, b"HTTP/1.1 204 No Content\r\n\r\n"), (302, whole(b"", status="302 Found"))]
+
+
+@pytest.mark.parametrize("status, text", BARE, ids=["204", "302"])
+def test_a_status_that_brings_no_answer_is_not_told_as_ok(scripted, behind, status, text):
+    gateway = behind(scripted((text, KEEP)))
+    answer = gateway.post(*call_of("generate"))
+    assert answer.status == status
+    assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "upstream_status")
+
+
+@pytest.mark.parametrize("kind", ["generate", "chat_completions"])
+@pytest.mark.parametrize("said", ["length", "another type", "no type"])
+def test_a_stream_without_its_end_marker_is_no_whole_answer_however_it_is_framed(scripted, behind, kind, said):
+    """With a Content-Length all bytes came and no error; of another type nobody looked for its end."""
+    piece = NDJSON if kind == "generate" else b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+    types = {"generate": "application/x-ndjson", "chat_completions": "text/event-stream"}
+    texts = {
+        "length": whole(piece, types[kind]),
+        "another type": chunked(piece, head="HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"),
+        "no type": chunked(piece, head="HTTP/1.1 200 OK\r\n"),
+    }
+    gateway = behind(scripted((texts[said], KEEP)))
+    answer = gateway.post(*call_of(kind))
+    assert answer.status == 200 and not answer.complete and piece in answer.body, answer.raw
+    assert error_in(kind, answer) and not looks_complete(kind, answer)
+    assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "truncated")
+
+
+@pytest.mark.parametrize("framed", ["chunks", "length"])
+def test_half_a_document_is_no_whole_answer_though_its_framing_ends_well(scripted, behind, framed):
+    half = b'{"response":"a'
+    in_chunks = chunked(half, head="HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+    text = in_chunks if framed == "chunks" else whole(half)
+    gateway = behind(scripted((text, KEEP)))
+    answer = gateway.post(*call_of("generate", stream=False))
+    assert answer.status == 502 or not answer.complete, answer.raw
+    assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "truncated")
 
 
 def test_an_end_marker_whose_last_chunk_never_comes_is_a_whole_answer(scripted, behind):
