@@ -124,7 +124,7 @@ TEST_CASE("the schema's defaults are the code's")
             CHECK(node.at("default") == shown.at("upstreams"));
             continue;
         }
-        const json before = fresh.settings.at(path).write();
+        const auto before = fresh.settings.at(path).write();
         if (!node.contains("default")) {
             CHECK((before.is_null() || before == ""));
             continue;
