@@ -93,7 +93,9 @@ bool models::has_budget() const
 void models::list_soon(instant now)
 {
     auto at = list_asked_at_ == instant::min() ? now : std::max(now, list_asked_at_ + a_moment);
-    list_by_ = std::min(list_by_, at);
+    if (at >= list_by_)
+        return;  // a busy upstream's every call asks for one
+    list_by_ = at;
     look_.tell();
 }
 
