@@ -11,6 +11,7 @@
 #include "top/watch.hpp"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <openssl/ssl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -110,6 +111,15 @@ void keep_standard_descriptors()
     ::close(next);
 }
 
+// What a wave of clients has given back is kept for the next one: to give the kernel each piece of
+// it, and to take it again, costs more than what is done with it. So much of it at most.
+void keep_some_memory()
+{
+    ::mallopt(M_TRIM_THRESHOLD, 32 << 20);
+    ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    ::mallopt(M_TOP_PAD, 1 << 20);
+}
+
 // Memory can be refused (a cgroup's limit, RLIMIT_AS): what wanted it is over, the rest goes on.
 void run(asio::io_context& io)
 {
@@ -147,6 +157,7 @@ int serve(const arguments& a)
     if (!parsed.mistakes.empty())
         return tell_mistakes(parsed, file);
     auto settings = std::make_shared<const config>(std::move(parsed.value));
+    keep_some_memory();
     log::open(settings->log.level, settings->log.format);
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);  // a file limit is an error of the job store, not the end
