@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 
@@ -93,6 +94,13 @@ spdlog::level::level_enum spd(level l)
     return spdlog::level::info;
 }
 
+constexpr auto stands_bare = [] {
+    std::array<bool, 256> all{};
+    for (std::size_t c = '!'; c < 127; ++c)
+        all[c] = c != '"' && c != '=';
+    return all;
+}();
+
 void append_value(std::string& line, const item& i, bool json)
 {
     switch (i.kind) {
@@ -108,7 +116,7 @@ void append_value(std::string& line, const item& i, bool json)
             // outside can forge a line or a field.
             bool bare =
                 !json && !i.text.empty() && std::all_of(i.text.begin(), i.text.end(), [](char c) {
-                    return c > ' ' && c < 127 && c != '"' && c != '=';
+                    return stands_bare[static_cast<unsigned char>(c)];
                 });
             if (bare)
                 line += i.text;

@@ -40,6 +40,7 @@ struct metrics::state {
     prometheus::Family<prometheus::Counter>& disconnects =
         counter("client_disconnects_total",
                 "Clients that left before their answer was complete, by phase.");
+    std::array<prometheus::Counter*, 6> disconnects_in{};  // by phase
     prometheus::Family<prometheus::Counter>& timeouts =
         counter("timeouts_total", "Calls ended by a time-out, by phase.");
     prometheus::Family<prometheus::Counter>& unloads =
@@ -195,7 +196,10 @@ void metrics::rejected(std::string_view reason)
 
 void metrics::client_gone(phase in, duration until_closed, bool had_upstream)
 {
-    state_->disconnects.Add({{"phase", word(in)}}).Increment();
+    auto& counted = state_->disconnects_in[std::size_t(in)];
+    if (counted == nullptr)
+        counted = &state_->disconnects.Add({{"phase", word(in)}});
+    counted->Increment();
     if (had_upstream)
         state_->aborts.Observe(seconds(until_closed));
 }
