@@ -1,11 +1,14 @@
 #include "async/ready_set.hpp"
 
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <sys/epoll.h>
 
 #include <array>
 #include <cerrno>
+#include <new>
+#include <utility>
 
 namespace gateway {
 
@@ -29,7 +32,8 @@ ready_set::ready_set(asio::io_context& io) : asio::io_context::service(io), set_
 
 ready_set::~ready_set() = default;
 
-ready_set::member::member(ready_set& set, int fd) : set_(nullptr), fd_(fd)
+ready_set::member::member(ready_set& set, int fd, awaited by_itself)
+    : set_(nullptr), by_itself_(by_itself)
 {
     if (set.free_.empty()) {
         set.free_.push_back(set.slots_.size());
@@ -45,17 +49,20 @@ ready_set::member::member(ready_set& set, int fd) : set_(nullptr), fd_(fd)
     set.free_.pop_back();
     set_ = &set;
     s.who = this;
+    if (by_itself_ == awaited::yes)
+        set.one_more_waits();
 }
 
 void ready_set::member::leave()
 {
     if (set_ == nullptr)
         return;
-    ::epoll_ctl(set_->set_.native_handle(), EPOLL_CTL_DEL, fd_, nullptr);
     auto& s = set_->slots_[slot_];
     s.who = nullptr;
     ++s.generation;
     set_->free_.push_back(slot_);
+    if (by_itself_ == awaited::yes)
+        set_->one_less_waits();
     set_ = nullptr;
 }
 
@@ -68,23 +75,31 @@ void ready_set::one_more_waits()
 void ready_set::one_less_waits()
 {
     error_code ignored;
-    if (--waiting_ == 0 && armed_)
+    if (--waiting_ == 0 && armed_ && !down_)
         set_.cancel(ignored);
 }
 
 void ready_set::arm()
 {
-    if (armed_ || waiting_ == 0)
+    if (armed_ || waiting_ == 0 || down_)
         return;
+    set_.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code) { look(); });
     armed_ = true;
-    set_.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code) {
-        armed_ = false;
-        look();
-        arm();
-    });
 }
 
 void ready_set::look()
+{
+    armed_ = false;
+    will_call_ = true;
+    tell();
+    call_due();
+    arm();
+    // Whatever wanted the memory is over; the others have been told all the same.
+    if (std::exchange(refused_, false))
+        throw std::bad_alloc();
+}
+
+void ready_set::tell()
 {
     std::array<epoll_event, at_once> events;
     for (int round = 0; round < rounds; ++round) {
@@ -92,17 +107,60 @@ void ready_set::look()
         for (int i = 0; i < n; ++i) {
             auto which = events[std::size_t(i)].data.u64;
             auto& s = slots_[which & 0xffff'ffff];
-            if (s.who != nullptr && s.generation == which >> 32)
+            if (s.who == nullptr || s.generation != which >> 32)
+                continue;
+            try {
                 s.who->ready(events[std::size_t(i)].events);
+            } catch (const std::bad_alloc&) {
+                refused_ = true;
+            }
         }
-        if (n < int(events.size()))
+        if (n <= 0 || (n < int(events.size()) && !hurry_))
             return;
     }
 }
 
+void ready_set::later(place& p)
+{
+    if (down_)
+        return;
+    due_.push_back(p);
+    if (will_call_)
+        return;
+    asio::post(set_.get_executor(), [this] { call_due(); });
+    will_call_ = true;
+}
+
+void ready_set::call_due()
+{
+    for (int round = 0; round < rounds && !due_.empty(); ++round) {
+        decltype(due_) now;
+        now.swap(due_);
+        while (!now.empty()) {
+            auto& p = now.front();
+            now.pop_front();
+            try {
+                if (auto resume = p.take())
+                    std::move(resume)();  // it may destroy the place
+            } catch (const std::bad_alloc&) {
+                refused_ = true;
+            }
+            if (hurry_)
+                tell();
+        }
+    }
+    hurry_ = false;
+    will_call_ = false;
+    if (due_.empty())
+        return;
+    asio::post(set_.get_executor(), [this] { call_due(); });
+    will_call_ = true;
+}
+
 void ready_set::shutdown()
 {
-    waiting_ = 0;
+    down_ = true;
+    due_.clear();
     for (std::size_t i = 0; i < slots_.size(); ++i)
         if (auto* who = slots_[i].who)
             who->abandoned();

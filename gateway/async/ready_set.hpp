@@ -8,6 +8,7 @@
 
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/intrusive/list.hpp>
 
 #include <cstdint>
 #include <utility>
@@ -31,13 +32,21 @@ public:
         member& operator=(const member&) = delete;
 
     protected:
+        // One that is `awaited` by itself keeps the loop going as long as it is in the set; else
+        // only who waits in a `place` does.
+        enum class awaited : bool { no, yes };
+
         // Non-blocking, and in nobody else's hands. Not joined: the kernel has no room for it.
-        member(ready_set& set, int fd);
+        member(ready_set& set, int fd, awaited by_itself);
         ~member() { leave(); }
         bool joined() const { return set_ != nullptr; }
-        void leave();  // before the socket is closed
+        // The socket is closed now, and nobody else has it open: with that the kernel forgets it.
+        void leave();
+        // More like this one may be there by now, and what is done about it can wait for them.
+        void look_for_more() { set_->hurry_ = true; }
 
-        // EPOLL… flags, once for each change. It may destroy this.
+        // EPOLL… flags, once for each change. It destroys no member: who is woken goes on when all
+        // that is ready has been told.
         virtual void ready(std::uint32_t events) = 0;
         // The event loop is destroyed with all that waits in it.
         virtual void abandoned() = 0;
@@ -45,28 +54,59 @@ public:
     private:
         friend class ready_set;
         ready_set* set_;
-        int fd_;
         std::size_t slot_;
+        awaited by_itself_;
     };
 
-    // Where one coroutine waits for such news. While any waits, the loop does not end.
-    class place {
+    // Where one coroutine waits to be woken. While any waits, the loop does not end.
+    class place : public boost::intrusive::list_base_hook<
+                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     public:
-        using handler = asio::any_completion_handler<void()>;
-
         explicit place(ready_set& set) : set_(set) {}
+        place(const place&) = delete;
+        place& operator=(const place&) = delete;
 
-        awaitable<void> wait()
+        // To be awaited at once, by one at a time. Not a coroutine of its own: there is one wait
+        // for each piece of a stream.
+        auto wait()
         {
-            co_await asio::async_initiate<const asio::deferred_t, void()>(
+            return asio::async_initiate<const asio::deferred_t, void()>(enlist{this},
+                                                                        asio::deferred);
+        }
+        // To be awaited: woken at once.
+        auto turn()
+        {
+            return asio::async_initiate<const asio::deferred_t, void()>(
                 [this](auto resume) {
-                    // Boost 1.81 gets its assignment wrong: it calls itself without end.
-                    handler(std::move(resume)).swap(waits_);
-                    set_.one_more_waits();
+                    enlist{this}(std::move(resume));
+                    wake();
                 },
                 asio::deferred);
         }
-        // Takes out who waits, to resume it at once (from the event loop only) or later.
+        // Whoever waits goes on when all that is ready now has been told, in the order of these
+        // calls: so many that leave at once are all noticed before anything is done about the
+        // first.
+        void wake()
+        {
+            if (waits_ && !is_linked())
+                set_.later(*this);
+        }
+        // Nobody waits any more: the event loop is destroyed.
+        void drop() { auto dropped = take(); }
+
+    private:
+        friend class ready_set;
+        using handler = asio::any_completion_handler<void()>;
+        struct enlist {
+            place* here;
+            template <class Handler>
+            void operator()(Handler resume) const
+            {
+                // Boost 1.81 gets its assignment wrong: it calls itself without end.
+                handler(std::move(resume)).swap(here->waits_);
+                here->set_.one_more_waits();
+            }
+        };
         handler take()
         {
             handler taken;
@@ -77,7 +117,6 @@ public:
             return taken;
         }
 
-    private:
         ready_set& set_;
         handler waits_;
     };
@@ -92,6 +131,9 @@ private:
     void one_more_waits();
     void one_less_waits();
     void arm();
+    void tell();
+    void later(place& p);
+    void call_due();
     void look();
 
     asio::posix::stream_descriptor set_;
@@ -99,6 +141,18 @@ private:
     std::vector<std::size_t> free_;
     std::size_t waiting_ = 0;
     bool armed_ = false;
+    bool down_ = false;
+    boost::intrusive::list<place, boost::intrusive::constant_time_size<false>> due_;
+    bool will_call_ = false;  // due_ is looked at anyway
+    bool hurry_ = false;
+    bool refused_ = false;  // memory, to something that was told or called
 };
+
+// Returns when all who are to go on now have.
+inline awaitable<void> others_first(asio::io_context& io)
+{
+    ready_set::place here(ready_set::of(io));
+    co_await here.turn();
+}
 
 }  // namespace gateway

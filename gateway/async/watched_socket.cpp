@@ -32,7 +32,7 @@ void cut(watched_socket::parts& p, std::size_t sent)
 }  // namespace
 
 watched_socket::watched_socket(asio::io_context& io, int fd)
-    : member(ready_set::of(io), fd),
+    : member(ready_set::of(io), fd, awaited::no),
       io_(io),
       fd_(fd),
       reader_(ready_set::of(io)),
@@ -45,6 +45,32 @@ watched_socket::watched_socket(asio::io_context& io, int fd)
 watched_socket::~watched_socket()
 {
     close();
+}
+
+int watched_socket::connecting_to(const asio::ip::tcp::endpoint& to)
+{
+    int fd = ::socket(to.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ::connect(fd, to.data(), socklen_t(to.size())) == 0 || errno == EINPROGRESS)
+        return fd;
+    auto why = errno;
+    ::close(fd);
+    errno = why;
+    return -1;
+}
+
+awaitable<error_code> watched_socket::connected()
+{
+    error_code why = asio::error::operation_aborted;
+    if (fd_ < 0)
+        co_return why;
+    co_await writer_.wait();
+    if (fd_ < 0)
+        co_return why;
+    int error = 0;
+    socklen_t size = sizeof error;
+    ::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    why.assign(error, boost::system::system_category());
+    co_return why;
 }
 
 awaitable<watched_socket::result> watched_socket::read_some(asio::mutable_buffer to)
@@ -118,31 +144,26 @@ void watched_socket::close()
         return;
     leave();
     ::close(std::exchange(fd_, -1));
-    for (auto* waits : {&reader_, &writer_})
-        if (auto resume = waits->take())
-            asio::post(io_, std::move(resume));
+    reader_.wake();
+    writer_.wake();
 }
 
 void watched_socket::ready(std::uint32_t events)
 {
     const bool over = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     ended_ = ended_ || over;
-    const bool reads = over || (events & EPOLLIN) != 0;
-    const bool writes = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-    readable_ = readable_ || reads;
-    auto reader = reads ? reader_.take() : ready_set::place::handler();
-    auto writer = writes ? writer_.take() : ready_set::place::handler();
-    // Whichever goes first may destroy this.
-    if (reader)
-        std::move(reader)();
-    if (writer)
-        std::move(writer)();
+    if (over || (events & EPOLLIN) != 0) {
+        readable_ = true;
+        reader_.wake();
+    }
+    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
+        writer_.wake();
 }
 
 void watched_socket::abandoned()
 {
-    auto reader = reader_.take();
-    auto writer = writer_.take();
+    reader_.drop();
+    writer_.drop();
 }
 
 }  // namespace gateway

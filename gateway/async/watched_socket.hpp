@@ -4,6 +4,7 @@
 #include "async/ready_set.hpp"
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
 
 #include <array>
 #include <tuple>
@@ -15,10 +16,15 @@ public:
     using result = std::tuple<error_code, std::size_t>;
     using parts = std::array<asio::const_buffer, 2>;
 
-    // Takes it over: connected, non-blocking, and registered nowhere. It is not open when the
-    // kernel watches no more of them.
+    // Takes it over: non-blocking, registered nowhere, and connected or about to be. It is not open
+    // when the kernel watches no more of them.
     watched_socket(asio::io_context& io, int fd);
     ~watched_socket();
+
+    // Begins to connect; negative with errno: that could not even begin.
+    static int connecting_to(const asio::ip::tcp::endpoint& to);
+    // Once, of one that is connecting: how that ended.
+    awaitable<error_code> connected();
 
     // What is there, once something is: at least one byte, or an error (asio::error::eof,
     // operation_aborted after close(), the system's). One reader at a time.

@@ -1,14 +1,17 @@
 #include "downstream/connection.hpp"
 
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
 
+#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/socket.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <vector>
+#include <cerrno>
+#include <cstring>
 
 namespace gateway {
 
@@ -17,71 +20,82 @@ namespace {
 constexpr std::size_t first_read = 4 * 1024;
 constexpr std::size_t listening = 64 * 1024;  // read ahead while a call is served
 constexpr std::size_t at_no_cost = 8 * 1024;  // read ahead whatever memory is left
-constexpr auto probe_every = std::chrono::milliseconds(50);
 
 // Where all connections read to; what came is copied to its own. Who has said nothing keeps
 // nothing: of ten thousand idle connections each had 4 KB for what it might say.
 std::array<char, listening> scratch;
 
-using socket_of = asio::generic::stream_protocol::socket;
-
-bool is_unix(const socket_of& s)
+bool only_not_now()
 {
-    error_code ec;
-    auto local = s.local_endpoint(ec);
-    return !ec && local.protocol().family() == AF_UNIX;
-}
-
-// Empty for what has no IP address.
-std::string address_of(const socket_of& s)
-{
-    error_code ec;
-    auto remote = s.remote_endpoint(ec);
-    if (ec || (remote.protocol().family() != AF_INET && remote.protocol().family() != AF_INET6))
-        return {};
-    asio::ip::tcp::endpoint e;
-    e.resize(remote.size());
-    std::memcpy(e.data(), remote.data(), remote.size());
-    auto address = e.address();
-    if (address.is_v6() && address.to_v6().is_v4_mapped())
-        return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
-    return address.to_string();
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
 }  // namespace
 
-struct client_connection::state : std::enable_shared_from_this<state> {
-    state(asio::io_context& io, socket s, memory_budget& budget)
-        : peer(std::move(s)),
-          is_unix(gateway::is_unix(peer)),
-          address(address_of(peer)),
-          probing(io),
-          news(io),
+accepted_socket::~accepted_socket()
+{
+    if (fd_ >= 0)
+        ::close(fd_);
+}
+
+std::string accepted_socket::address() const
+{
+    if (from_.ss_family == AF_INET) {
+        sockaddr_in v4;
+        std::memcpy(&v4, &from_, sizeof v4);
+        return asio::ip::address_v4(ntohl(v4.sin_addr.s_addr)).to_string();
+    }
+    if (from_.ss_family != AF_INET6)
+        return {};
+    sockaddr_in6 v6;
+    std::memcpy(&v6, &from_, sizeof v6);
+    asio::ip::address_v6::bytes_type bytes;
+    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
+    asio::ip::address_v6 address(bytes, v6.sin6_scope_id);
+    if (address.is_v4_mapped())
+        return asio::ip::make_address_v4(asio::ip::v4_mapped, address).to_string();
+    return address.to_string();
+}
+
+struct client_connection::state final : ready_set::member {
+    state(asio::io_context& io, accepted_socket s, memory_budget& budget)
+        : member(ready_set::of(io), s.native_handle(), awaited::yes),
+          io(io),
+          is_unix(s.is_unix()),
+          address(s.address()),
+          fd(s.take()),
+          news(ready_set::of(io)),
+          patience(io, [this] { news.wake(); }),
           room(io),
           kept(budget),
           kept_ahead(budget)
     {
     }
+    ~state() { close(); }
 
-    socket peer;
+    bool in_set() const { return joined(); }
+
+    asio::io_context& io;
     bool is_unix;
-    std::string address;  // looked up once: each look is a system call
+    std::string address;
+    int fd;
     std::string in;
     std::size_t in_begin = 0;
     std::size_t most_ahead = listening;
-    bool reading = false;
-    bool probing_now = false;
-    asio::steady_timer probing;  // while reading is paused
+    bool readable = true;  // perhaps; not: a read would find nothing
+    bool ended = false;    // no more edges will tell of more to read: read on to the end
+    bool hung_up = false;  // closed in both directions
+    bool woken = false;
 
     std::string out;
     std::size_t out_begin = 0;
-    bool writing = false;
     bool shut_when_written = false;
     bool over_budget = false;
     std::uint64_t written = 0;
 
-    event news;  // bytes have come, or the client is leaving
-    event room;  // kept bytes have been taken, or nobody is there
+    ready_set::place news;  // bytes have come, or the client is leaving
+    alarm patience;         // of who waits for them
+    event room;             // kept bytes have been taken, or nobody is there
     memory_budget::share kept;
     memory_budget::share kept_ahead;
     leaving left = leaving::no;
@@ -89,6 +103,25 @@ struct client_connection::state : std::enable_shared_from_this<state> {
     std::function<void(leaving)> told;
 
     std::size_t ahead() const { return in.size() - in_begin; }
+
+    void ready(std::uint32_t events) override
+    {
+        if ((events & EPOLLERR) != 0) {
+            leave(leaving::broken);  // one that had half-closed, too
+            return;
+        }
+        const bool over = (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+        ended = ended || over;
+        hung_up = hung_up || (events & EPOLLHUP) != 0;
+        if (over || (events & EPOLLIN) != 0) {
+            readable = true;
+            read_on();
+        }
+        if ((events & EPOLLOUT) != 0)
+            write_kept();
+    }
+
+    void abandoned() override { news.drop(); }
 
     void leave(leaving how)
     {
@@ -102,31 +135,52 @@ struct client_connection::state : std::enable_shared_from_this<state> {
             out_begin = 0;
             kept.hold(0);
         }
-        news.tell();
+        news.wake();
         room.tell();
         if (told) {
+            // Clients leave together, when their network does: the work of all of them is stopped
+            // before the first is cleared away.
+            look_for_more();
             auto tell = told;
             tell(how);
         }
     }
 
-    void arm_read()
+    // What is there, as far as there is room for it.
+    void read_on()
     {
-        if (reading || !peer.is_open() || left != leaving::no)
-            return;
-        bool full = room_ahead() == 0;
-        count_ahead();
-        if (full) {
-            probe();
-            return;
-        }
-        reading = true;
-        peer.async_wait(socket::wait_read, [self = shared_from_this()](error_code ec) {
-            self->reading = false;
-            if (ec || !self->peer.is_open())
+        while (readable && fd >= 0 && left == leaving::no) {
+            auto most = room_ahead();
+            if (most == 0) {
+                count_ahead();
+                end_behind_unread();
                 return;
-            self->read_now();
-        });
+            }
+            auto n = ::recv(fd, scratch.data(), most, 0);
+            bool nothing_now = n < 0 && only_not_now();
+            if (n > 0)
+                in.append(scratch.data(), std::size_t(n));
+            count_ahead();
+            if (n > 0) {
+                // Less than there was room for was all there was; the next brings an edge.
+                readable = std::size_t(n) == most || ended;
+                news.wake();
+            } else if (nothing_now) {
+                readable = errno == EINTR;
+            } else {
+                leave(n == 0 ? leaving::finished : leaving::broken);
+            }
+        }
+    }
+
+    // A client that has sent more than is read ahead can still leave: its end stands behind unread
+    // bytes, where no read sees it. While a body is taken they will be read.
+    void end_behind_unread()
+    {
+        if (hung_up)
+            leave(leaving::broken);
+        else if (ended && most_ahead <= listening)
+            leave(leaving::finished);
     }
 
     // How much may be read now; for more than a little there must be memory. It is held until
@@ -146,70 +200,44 @@ struct client_connection::state : std::enable_shared_from_this<state> {
         return in.size() < at_no_cost ? at_no_cost - in.size() : 0;
     }
 
-    void read_now()
-    {
-        error_code ec;
-        auto n = peer.read_some(asio::buffer(scratch.data(), room_ahead()), ec);
-        in.append(scratch.data(), n);
-        count_ahead();
-        if (n != 0)
-            news.tell();
-        if (ec && ec != asio::error::would_block) {
-            leave(ec == asio::error::eof ? leaving::finished : leaving::broken);
-            return;
-        }
-        arm_read();
-    }
-
     void count_ahead() { kept_ahead.hold(in.size() > at_no_cost ? in.size() : 0); }
 
+    // Behind what has been read, before anybody is told of an edge.
     void look_for_end()
     {
         char byte;
-        auto n = ::recv(peer.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        auto n = ::recv(fd, &byte, 1, MSG_PEEK);
         if (n == 0)
             leave(leaving::finished);
-        else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        else if (n < 0 && !only_not_now())
             leave(leaving::broken);
     }
 
-    // A client that has sent more than is read ahead can still leave: its FIN stands behind unread
-    // bytes, where neither a read nor a peek sees it, but poll() does, of a unix socket too.
-    void probe()
+    // What the socket takes of it now; nothing more of a client that turns out to be gone.
+    std::size_t send_now(std::string_view bytes)
     {
-        reading = true;
-        probing_now = true;
-        probing.expires_after(probe_every);
-        probing.async_wait([self = shared_from_this()](error_code) {
-            self->reading = false;
-            self->probing_now = false;
-            if (!self->peer.is_open())
-                return;
-            pollfd there{self->peer.native_handle(), POLLRDHUP, 0};
-            if (::poll(&there, 1, 0) > 0) {
-                if ((there.revents & (POLLERR | POLLHUP)) != 0)
-                    self->leave(leaving::broken);
-                else if ((there.revents & POLLRDHUP) != 0)
-                    self->leave(leaving::finished);
+        std::size_t sent = 0;
+        while (sent < bytes.size()) {
+            auto n = ::send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+            if (n >= 0) {
+                sent += std::size_t(n);
+            } else if (errno != EINTR) {
+                if (!only_not_now())
+                    leave(leaving::broken);
+                break;
             }
-            self->arm_read();
-        });
+        }
+        return sent;
     }
 
     void write(std::string_view bytes)
     {
-        if (left == leaving::broken || !peer.is_open())
+        if (left == leaving::broken || fd < 0)
             return;
         written += bytes.size();
         if (out.empty()) {
-            error_code ec;
-            auto n = peer.write_some(asio::buffer(bytes), ec);
-            if (ec && ec != asio::error::would_block) {
-                leave(leaving::broken);
-                return;
-            }
-            bytes.remove_prefix(n);
-            if (bytes.empty())
+            bytes.remove_prefix(send_now(bytes));
+            if (bytes.empty() || left == leaving::broken)
                 return;
         }
         if (!kept.hold(out.size() - out_begin + bytes.size())) {
@@ -217,31 +245,15 @@ struct client_connection::state : std::enable_shared_from_this<state> {
             return;
         }
         out.append(bytes);
-        arm_write();
-    }
-
-    void arm_write()
-    {
-        if (writing || out.empty())
-            return;
-        writing = true;
-        peer.async_wait(socket::wait_write, [self = shared_from_this()](error_code ec) {
-            self->writing = false;
-            if (ec || !self->peer.is_open() || self->left == leaving::broken)
-                return;
-            self->write_kept();
-        });
     }
 
     void write_kept()
     {
-        error_code ec;
-        auto n = peer.write_some(asio::buffer(out.data() + out_begin, out.size() - out_begin), ec);
-        if (ec && ec != asio::error::would_block) {
-            leave(leaving::broken);
+        if (out.empty() || fd < 0)
             return;
-        }
-        out_begin += n;
+        out_begin += send_now(std::string_view(out).substr(out_begin));
+        if (left == leaving::broken)
+            return;
         if (out_begin == out.size()) {
             std::string().swap(out);
             out_begin = 0;
@@ -253,22 +265,22 @@ struct client_connection::state : std::enable_shared_from_this<state> {
         }
         kept.hold(out.size() - out_begin);
         room.tell();
-        arm_write();
     }
 
     void shut_now()
     {
-        error_code ignored;
-        peer.shutdown(socket::shutdown_send, ignored);
+        if (fd >= 0)
+            ::shutdown(fd, SHUT_WR);
     }
 
     void close()
     {
         told = nullptr;
-        error_code ignored;
-        peer.close(ignored);
-        probing.cancel();
-        news.tell();
+        if (fd < 0)
+            return;
+        member::leave();
+        ::close(std::exchange(fd, -1));
+        news.wake();
         room.tell();
         std::string().swap(out);
         out_begin = 0;
@@ -276,31 +288,27 @@ struct client_connection::state : std::enable_shared_from_this<state> {
     }
 };
 
-client_connection::client_connection(asio::io_context& io, socket s, memory_budget& budget)
-    : state_(std::make_shared<state>(io, std::move(s), budget))
+client_connection::client_connection(asio::io_context& io, accepted_socket s, memory_budget& budget)
+    : state_(std::make_unique<state>(io, std::move(s), budget))
 {
-    error_code ignored;
-    state_->peer.non_blocking(true, ignored);
+    if (!state_->in_set()) {  // the kernel watches no more of them
+        state_->close();
+        return;
+    }
     if (!unix_socket()) {
-        int on = 1;
-        ::setsockopt(state_->peer.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         // What the kernel holds unsent for a slow reader is bounded too, so that client_buffer
         // means something: without this it swallows 4 MB before a write blocks.
         int lowat = 128 * 1024;
-        ::setsockopt(state_->peer.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat,
-                     sizeof lowat);
+        ::setsockopt(state_->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat);
     }
     // A request is often there already; and behind it, when accepting was late, the end: who has
     // left by now must not be taken for somebody who waits.
-    state_->read_now();
+    state_->read_on();
     if (state_->ahead() != 0 && state_->left == leaving::no)
         state_->look_for_end();
 }
 
-client_connection::~client_connection()
-{
-    state_->close();
-}
+client_connection::~client_connection() = default;
 
 std::string_view client_connection::ahead() const
 {
@@ -319,26 +327,34 @@ void client_connection::consume(std::size_t n)
         state_->in_begin = 0;
         state_->count_ahead();
     }
-    if (state_->probing_now)
-        state_->probing.cancel();  // there is room again: read on at once
-    state_->arm_read();
 }
 
 awaitable<void> client_connection::more_than(std::size_t have, instant deadline)
 {
-    if (state_->ahead() <= have && state_->left == leaving::no)
-        co_await state_->news.wait_until(deadline);
+    auto enough = [&] { return state_->ahead() > have || state_->left != leaving::no || closed(); };
+    if (enough() || std::exchange(state_->woken, false))
+        co_return;
+    state_->read_on();  // there may be room again
+    if (enough()) {
+        // Who sends without a pause must not keep all others waiting.
+        co_await asio::post(state_->io, asio::deferred);
+        co_return;
+    }
+    state_->patience.set(deadline);
+    co_await state_->news.wait();
+    state_->woken = false;
 }
 
 void client_connection::wake()
 {
-    state_->news.tell();
+    state_->woken = true;
+    state_->news.wake();
 }
 
 void client_connection::read_ahead(std::size_t most)
 {
     state_->most_ahead = most;
-    state_->arm_read();
+    state_->read_on();
 }
 
 client_connection::leaving client_connection::left() const
@@ -397,14 +413,15 @@ void client_connection::close()
 
 void client_connection::reset()
 {
-    error_code ignored;
-    state_->peer.set_option(asio::socket_base::linger(true, 0), ignored);
+    linger at_once{1, 0};
+    if (!closed())
+        ::setsockopt(state_->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     state_->close();
 }
 
 bool client_connection::closed() const
 {
-    return !state_->peer.is_open();
+    return state_->fd < 0;
 }
 
 bool client_connection::unix_socket() const

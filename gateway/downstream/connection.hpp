@@ -1,12 +1,11 @@
 // One connection to a client: bytes read ahead, bytes it has not taken yet, and the news that it
-// has left, in every phase. One wait for readability is kept pending all the time; nothing is
-// raced.
+// has left, in every phase. It stands in the ready set all the time; nothing is raced.
 #pragma once
 
 #include "async/event.hpp"
 #include "base/memory_budget.hpp"
 
-#include <boost/asio/generic/stream_protocol.hpp>
+#include <sys/socket.h>
 
 #include <functional>
 #include <memory>
@@ -15,17 +14,37 @@
 
 namespace gateway {
 
+// A socket as it was accepted, until a connection takes it over.
+class accepted_socket {
+public:
+    // Non-blocking; whose it is, as accept() tells it.
+    accepted_socket(int fd, const sockaddr_storage& from) : fd_(fd), from_(from) {}
+    accepted_socket(accepted_socket&& other) noexcept
+        : fd_(std::exchange(other.fd_, -1)), from_(other.from_)
+    {
+    }
+    accepted_socket& operator=(accepted_socket&&) = delete;
+    ~accepted_socket();  // closes
+
+    int take() { return std::exchange(fd_, -1); }
+    int native_handle() const { return fd_; }
+    bool is_unix() const { return from_.ss_family == AF_UNIX; }
+    std::string address() const;  // without the port; empty for what has no IP address
+
+private:
+    int fd_;
+    sockaddr_storage from_;
+};
+
 class client_connection {
 public:
-    using socket = asio::generic::stream_protocol::socket;
-
     enum class leaving : std::uint8_t {
         no,
         finished,  // FIN: it may still read
         broken,    // reset, or a write failed: nobody is there
     };
 
-    client_connection(asio::io_context& io, socket s, memory_budget& budget);
+    client_connection(asio::io_context& io, accepted_socket s, memory_budget& budget);
     ~client_connection();  // closes
     client_connection(const client_connection&) = delete;
     client_connection& operator=(const client_connection&) = delete;
@@ -43,7 +62,8 @@ public:
 
     leaving left() const;
     instant left_at() const;
-    // Told once, when it leaves; a FIN may be followed by a break. Empty: nobody is told.
+    // Told once, when it leaves; a FIN may be followed by a break. Empty: nobody is told. It does
+    // not destroy the connection.
     void on_leaving(std::function<void(leaving)> f);
 
     // --- writing: tried at once; the rest is kept and sent as the client takes it ---
@@ -66,7 +86,7 @@ public:
 
 private:
     struct state;
-    std::shared_ptr<state> state_;
+    std::unique_ptr<state> state_;
 };
 
 }  // namespace gateway

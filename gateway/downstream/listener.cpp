@@ -2,8 +2,11 @@
 
 #include "base/log.hpp"
 
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -12,6 +15,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
 #include <stdexcept>
 
 namespace gateway {
@@ -20,9 +26,25 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr int at_once = 64;  // accepted in a row
+
 asio::generic::stream_protocol::endpoint generic(const void* address, std::size_t size)
 {
     return {address, size};
+}
+
+asio::ip::tcp::endpoint tcp_endpoint(const asio::generic::stream_protocol::endpoint& from)
+{
+    asio::ip::tcp::endpoint e;
+    e.resize(from.size());
+    std::memcpy(e.data(), from.data(), from.size());
+    return e;
+}
+
+std::string text_of(const asio::ip::tcp::endpoint& e)
+{
+    auto text = e.address().to_string();
+    return (e.address().is_v6() ? "[" + text + "]" : text) + ":" + std::to_string(e.port());
 }
 
 // A socket file that nobody listens on any more is in the way of nobody.
@@ -41,12 +63,47 @@ void remove_stale(const std::string& path)
 
 }  // namespace
 
+// In the ready set.
+class listener::door final : ready_set::member {
+public:
+    door(asio::io_context& io, int fd)
+        : member(ready_set::of(io), fd, awaited::no), fd_(fd), news_(ready_set::of(io))
+    {
+    }
+    ~door() { close(); }
+
+    bool open() const { return fd_ >= 0 && joined(); }
+    int native_handle() const { return fd_; }
+    // Returns when somebody may stand there, or it is closed.
+    awaitable<void> somebody()
+    {
+        if (open())
+            co_await news_.wait();
+    }
+    void close()
+    {
+        if (fd_ < 0)
+            return;
+        leave();
+        ::close(std::exchange(fd_, -1));
+        news_.wake();
+    }
+
+private:
+    void ready(std::uint32_t) override { news_.wake(); }
+    void abandoned() override { news_.drop(); }
+
+    int fd_;
+    ready_set::place news_;
+};
+
 listener::listener(session_host& host, std::string address)
-    : host_(host), wanted_(std::move(address)), acceptor_(host.io), pause_(host.io)
+    : host_(host), wanted_(std::move(address)), pause_(host.io)
 {
     auto fail = [&](const std::string& why) {
         throw std::runtime_error("cannot listen on " + wanted_ + ": " + why);
     };
+    using protocol = asio::generic::stream_protocol;
     protocol::endpoint where;
     if (wanted_.starts_with("unix:")) {
         unix_path_ = wanted_.substr(5);
@@ -69,21 +126,27 @@ listener::listener(session_host& host, std::string address)
             fail(::gai_strerror(failed));
         where = generic(found->ai_addr, found->ai_addrlen);
         ::freeaddrinfo(found);
-        asio::ip::tcp::endpoint e;
-        e.resize(where.size());
-        std::memcpy(e.data(), where.data(), where.size());
-        local_only_ = e.address().is_loopback();
+        local_only_ = tcp_endpoint(where).address().is_loopback();
     }
+    asio::basic_socket_acceptor<protocol> acceptor(host.io);
     error_code ec;
-    acceptor_.open(where.protocol(), ec);
+    acceptor.open(where.protocol(), ec);
     if (!ec && unix_path_.empty())
-        acceptor_.set_option(asio::socket_base::reuse_address(true), ec);
+        acceptor.set_option(asio::socket_base::reuse_address(true), ec);
+    if (!ec && unix_path_.empty())  // holds for each that it accepts (Linux)
+        acceptor.set_option(asio::ip::tcp::no_delay(true), ec);
     if (!ec)
-        acceptor_.bind(where, ec);
+        acceptor.bind(where, ec);
     if (!ec)
-        acceptor_.listen(4096, ec);
+        acceptor.listen(4096, ec);
+    if (!ec)
+        acceptor.non_blocking(true, ec);
     if (ec)
         fail(ec.message());
+    address_ = unix_path_.empty() ? text_of(tcp_endpoint(acceptor.local_endpoint())) : wanted_;
+    door_ = std::make_unique<door>(host.io, acceptor.release());
+    if (!door_->open())
+        fail("the kernel watches no more sockets");
     if (!unix_path_.empty())
         ::chmod(unix_path_.c_str(), 0666);  // the directory's rights say who may reach it
 }
@@ -93,32 +156,17 @@ listener::~listener()
     close();
 }
 
-std::string listener::address() const
-{
-    if (!unix_path_.empty())
-        return wanted_;
-    error_code ec;
-    auto local = acceptor_.local_endpoint(ec);
-    asio::ip::tcp::endpoint e;
-    e.resize(local.size());
-    std::memcpy(e.data(), local.data(), local.size());
-    auto text = e.address().to_string();
-    return (e.address().is_v6() ? "[" + text + "]" : text) + ":" + std::to_string(e.port());
-}
-
 std::string listener::port() const
 {
-    auto whole = address();
-    return unix_path_.empty() ? whole.substr(whole.rfind(':') + 1) : std::string();
+    return unix_path_.empty() ? address_.substr(address_.rfind(':') + 1) : std::string();
 }
 
 void listener::close()
 {
     if (std::exchange(closing_, true))
         return;
-    error_code ignored;
-    acceptor_.close(ignored);
-    pause_.cancel();
+    door_->close();
+    pause_.tell();
     if (!unix_path_.empty())
         ::unlink(unix_path_.c_str());
 }
@@ -134,31 +182,54 @@ bool listener::kept_back(int descriptor) const
     return rlim_t(descriptor) >= now.rlim_cur - std::min(most, now.rlim_cur / 4);
 }
 
-bool listener::descriptor_free()
+bool listener::descriptor_free() const
 {
-    int next = ::fcntl(acceptor_.native_handle(), F_DUPFD_CLOEXEC, 0);
+    int next = ::fcntl(door_->native_handle(), F_DUPFD_CLOEXEC, 0);
     if (next < 0)
         return false;
     ::close(next);
     return !kept_back(next);
 }
 
+// Who stands there now, as far as there are descriptors. would_block: they are all in.
+error_code listener::accept_some()
+{
+    for (int n = 0; n < at_once && !closing_; ++n) {
+        sockaddr_storage from{};
+        socklen_t size = sizeof from;
+        int fd = ::accept4(door_->native_handle(), reinterpret_cast<sockaddr*>(&from), &size,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
+            continue;
+        if (fd < 0)
+            return {errno, boost::system::system_category()};
+        if (!unix_path_.empty())
+            from.ss_family = AF_UNIX;
+        bool last = kept_back(fd);
+        accepted_socket socket(fd, from);
+        try {
+            spawn(host_.io, "session", serve_client(host_, std::move(socket), local_only_));
+        } catch (const std::bad_alloc&) {
+            return asio::error::no_memory;
+        }
+        if (last)
+            return asio::error::no_descriptors;
+    }
+    return {};
+}
+
 awaitable<void> listener::run()
 {
     auto warned_at = instant::min();
     while (!closing_) {
-        auto accepted = co_await acceptor_.async_accept(as_result);
-        auto& [ec, socket] = accepted;
+        auto ec = accept_some();
         if (closing_)
             break;
-        if (!ec) {
-            bool last = kept_back(socket.native_handle());
-            spawn(host_.io, "session", serve_client(host_, std::move(socket), local_only_));
-            if (!last)
-                continue;
-            ec = asio::error::no_descriptors;
-        }
-        if (ec == asio::error::connection_aborted)
+        if (!ec)  // others have their turn, too
+            co_await asio::post(host_.io, asio::deferred);
+        else if (ec == asio::error::would_block)
+            co_await door_->somebody();
+        if (!ec || ec == asio::error::would_block)
             continue;
         // No descriptor or no memory: what is open goes on.
         auto now = steady::now();
@@ -168,8 +239,7 @@ awaitable<void> listener::run()
             warned_at = now;
         }
         do {
-            pause_.expires_after(100ms);
-            co_await pause_.async_wait(as_result);
+            co_await pause_.wait_until(steady::now() + 100ms);
         } while (!closing_ && !descriptor_free());
     }
 }

@@ -4,9 +4,7 @@
 
 #include "downstream/session.hpp"
 
-#include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
-
+#include <memory>
 #include <string>
 
 namespace gateway {
@@ -23,22 +21,26 @@ public:
     void close();
 
     // The address with the port that it really has.
-    std::string address() const;
+    const std::string& address() const { return address_; }
     // "9435"; empty for a unix socket.
     std::string port() const;
     bool local_only() const { return local_only_; }
 
 private:
-    bool kept_back(int descriptor) const;
-    bool descriptor_free();
+    // The socket that listens, and who accepts.
+    class door;
 
-    using protocol = asio::generic::stream_protocol;
+    error_code accept_some();
+    bool kept_back(int descriptor) const;
+    bool descriptor_free() const;
+
     session_host& host_;
     std::string wanted_;
     std::string unix_path_;
+    std::string address_;
     bool local_only_ = true;
-    asio::basic_socket_acceptor<protocol> acceptor_;
-    asio::steady_timer pause_;
+    std::unique_ptr<door> door_;
+    event pause_;
     bool closing_ = false;
 };
 

@@ -350,7 +350,7 @@ private:
 
 }  // namespace
 
-awaitable<void> serve_client(session_host& host, client_connection::socket socket, bool local_only)
+awaitable<void> serve_client(session_host& host, accepted_socket socket, bool local_only)
 {
     gate::pass inside(host.inside);
     client_connection c(host.io, std::move(socket), host.memory);

@@ -60,6 +60,6 @@ struct session_host {
 };
 
 // `local_only`: it came in by a loopback listener, so its Host is checked (DNS rebinding).
-awaitable<void> serve_client(session_host& host, client_connection::socket socket, bool local_only);
+awaitable<void> serve_client(session_host& host, accepted_socket socket, bool local_only);
 
 }  // namespace gateway

@@ -320,6 +320,8 @@ awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
             co_return;
         }
         bool more = co_await goes_on(live, p, tries, t, e, place);
+        if (!more && e.how == outcome::client_gone)
+            co_await others_first(io_);  // who leave with it, before it is written down
         if (!more)
             co_return;
         fleet_.wishes(t.lane, wish_of(c, t));

@@ -7,6 +7,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
 namespace gateway {
 
 using asio::ip::tcp;
@@ -28,6 +30,8 @@ upstream_connection::~upstream_connection()
 awaitable<error_code> upstream_connection::open(const std::vector<tcp::endpoint>& to,
                                                 asio::ssl::context* tls, const std::string& host)
 {
+    if (tls == nullptr)
+        co_return co_await open_plain(to);
     error_code why = asio::error::host_not_found;
     for (const auto& address : to) {
         error_code ignored;
@@ -39,18 +43,12 @@ awaitable<error_code> upstream_connection::open(const std::vector<tcp::endpoint>
     }
     if (!why && !socket_.is_open())
         why = asio::error::operation_aborted;
+    if (!why)
+        socket_.set_option(tcp::no_delay(true), why);
+    if (!why)
+        socket_.non_blocking(true, why);
     if (why)
         co_return why;
-    socket_.set_option(tcp::no_delay(true), why);
-    socket_.non_blocking(true, why);
-    if (why)
-        co_return why;
-    if (tls == nullptr) {
-        int fd = socket_.release(why);
-        if (!why && !plain_.emplace(io_, fd).is_open())
-            why = asio::error::no_buffer_space;
-        co_return why;
-    }
 
     tls_ = std::make_unique<asio::ssl::stream<tcp::socket&>>(socket_, *tls);
     error_code numeric;
@@ -62,6 +60,29 @@ awaitable<error_code> upstream_connection::open(const std::vector<tcp::endpoint>
         co_return why;
     auto [shaken] = co_await tls_->async_handshake(asio::ssl::stream_base::client, as_result);
     co_return shaken;
+}
+
+awaitable<error_code> upstream_connection::open_plain(const std::vector<tcp::endpoint>& to)
+{
+    error_code why = asio::error::host_not_found;
+    for (const auto& address : to) {
+        int fd = watched_socket::connecting_to(address);
+        if (fd < 0) {
+            why.assign(errno, boost::system::system_category());
+            continue;
+        }
+        plain_.emplace(io_, fd);
+        why = asio::error::no_buffer_space;
+        if (!plain_->is_open())
+            break;
+        why = co_await plain_->connected();
+        if (!why || why == asio::error::operation_aborted)
+            break;
+    }
+    int on = 1;
+    if (!why)
+        ::setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    co_return why;
 }
 
 awaitable<upstream_connection::result> upstream_connection::read(std::size_t keep)

@@ -61,13 +61,14 @@ public:
     instant idle_since{};
 
 private:
+    awaitable<error_code> open_plain(const std::vector<asio::ip::tcp::endpoint>& to);
     awaitable<result> read_tls(asio::mutable_buffer to);
     awaitable<result> write_tls(parts all);
     int native_handle();
 
     asio::io_context& io_;
     std::size_t& open_;
-    asio::ip::tcp::socket socket_;  // while it connects, and under TLS
+    asio::ip::tcp::socket socket_;  // under TLS
     std::optional<watched_socket> plain_;
     std::unique_ptr<asio::ssl::stream<asio::ip::tcp::socket&>> tls_;
     std::unique_ptr<char[]> buffer_;

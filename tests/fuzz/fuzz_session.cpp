@@ -11,8 +11,6 @@
 #include "played_exchange.hpp"
 #include "require.hpp"
 
-#include <boost/asio/local/stream_protocol.hpp>
-
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -139,7 +137,9 @@ public:
         client_ = ends[0];
         int small = 4096;
         ::setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-        client_connection::socket theirs(io_, asio::generic::stream_protocol(AF_UNIX, 0), ends[1]);
+        sockaddr_storage unnamed{};
+        unnamed.ss_family = AF_UNIX;
+        accepted_socket theirs(ends[1], unnamed);
         spawn(io_, "session", serve_client(host_, std::move(theirs), true));
     }
 
