@@ -25,9 +25,9 @@ constexpr std::size_t at_no_cost = 8 * 1024;  // read ahead whatever memory is l
 // nothing: of ten thousand idle connections each had 4 KB for what it might say.
 std::array<char, listening> scratch;
 
-bool only_not_now()
+bool only_not_now(int error)
 {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
 }
 
 }  // namespace
@@ -157,7 +157,7 @@ struct client_connection::state final : ready_set::member {
                 return;
             }
             auto n = ::recv(fd, scratch.data(), most, 0);
-            bool nothing_now = n < 0 && only_not_now();
+            const int why = n < 0 ? errno : 0;
             if (n > 0)
                 in.append(scratch.data(), std::size_t(n));
             count_ahead();
@@ -165,8 +165,8 @@ struct client_connection::state final : ready_set::member {
                 // Less than there was room for was all there was; the next brings an edge.
                 readable = std::size_t(n) == most || ended;
                 news.wake();
-            } else if (nothing_now) {
-                readable = errno == EINTR;
+            } else if (only_not_now(why)) {
+                readable = why == EINTR;
             } else {
                 leave(n == 0 ? leaving::finished : leaving::broken);
             }
@@ -209,7 +209,7 @@ struct client_connection::state final : ready_set::member {
         auto n = ::recv(fd, &byte, 1, MSG_PEEK);
         if (n == 0)
             leave(leaving::finished);
-        else if (n < 0 && !only_not_now())
+        else if (n < 0 && !only_not_now(errno))
             leave(leaving::broken);
     }
 
@@ -222,7 +222,7 @@ struct client_connection::state final : ready_set::member {
             if (n >= 0) {
                 sent += std::size_t(n);
             } else if (errno != EINTR) {
-                if (!only_not_now())
+                if (!only_not_now(errno))
                     leave(leaving::broken);
                 break;
             }

@@ -48,13 +48,19 @@ public:
             more = co_await one_request();
             if (more && c_.backlog() != 0)
                 more = co_await taken();
-            more = more && c_.left() == leaving::no;
+            more = more && may_ask_again();
         }
         co_await end();
     }
 
 private:
     const config& settings() const { return *rules_->settings; }
+
+    // One that has half-closed has asked all that it will: what stands there is still answered.
+    bool may_ask_again() const
+    {
+        return c_.left() == leaving::no || (c_.left() == leaving::finished && !c_.ahead().empty());
+    }
 
     // The next whole head; false when there is none: the client has left, was too slow, or was
     // answered with an error.
@@ -221,7 +227,7 @@ private:
             co_return false;
         }
         co_await host_.own->answer(request, to);
-        co_return to.keep_alive() && c_.left() == leaving::no;
+        co_return to.keep_alive();
     }
 
     awaitable<bool> held_call(call c, const classified& how, const identity& who, bool keep)
@@ -240,7 +246,7 @@ private:
             responder to(c_, {head_.http_1_0, keep, false, c.id, cors_fields_});
             page_request request{head_, {}, who};
             co_await host_.jobs->take(c, request, to);
-            co_return to.keep_alive() && c_.left() == leaving::no;
+            co_return to.keep_alive();
         }
         client_sink to(c_, c, {head_.http_1_0, keep, false, cors_fields_});
         if (!taken) {
@@ -315,7 +321,7 @@ private:
             if (c_.left() == leaving::broken || c_.closed() || c_.backlog() >= before)
                 co_return false;
         }
-        co_return c_.left() == leaving::no;
+        co_return true;
     }
 
     // Lingering close (reliability.md D25): a reset would take the answer away from a client that

@@ -302,6 +302,20 @@ def test_connections_are_kept_as_http_says(pair):
             assert kept.get("Connection") == "keep-alive" and kept.framing == "length"
 
 
+def test_a_client_that_has_asked_for_several_things_and_half_closes_is_answered_all_of_them(pair):
+    gateway, _ = pair
+    paths = (b"/api/tags", b"/gateway/queue", b"/api/version")
+    asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in paths)
+    with socket.create_connection((gateway.host, gateway.port), timeout=10) as client:
+        client.sendall(asked + asked)
+        client.shutdown(socket.SHUT_WR)
+        text = b""
+        while piece := client.recv(65536):
+            text += piece
+    assert text.count(b"HTTP/1.1 200 OK\r\n") == 6, text
+    assert text.count(b'"models"') >= 2 and text.rstrip().endswith(b"}"), text
+
+
 def test_nothing_behind_connection_close_is_read(pair):
     gateway, simulator = pair
     with gateway.client() as client:
