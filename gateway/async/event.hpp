@@ -1,4 +1,4 @@
-// Something that one coroutine waits for and anybody may tell it.
+// Something that coroutines wait for and anybody may tell them.
 #pragma once
 
 #include "async/alarm.hpp"
@@ -10,31 +10,46 @@ namespace gateway {
 
 class event {
 public:
-    explicit event(asio::io_context& io) : io_(io), waits_(ready_set::of(io)) {}
+    explicit event(asio::io_context& io) : io_(io) {}
 
-    // Wakes the waiter, now or when it comes. Told twice is told once.
+    // Wakes all who wait; when nobody does, the next that comes. Told twice is told once.
     void tell()
     {
-        told_ = true;
-        waits_.wake();
+        told_ = waiting_.empty();
+        for (auto& one : waiting_) {
+            one.told = true;
+            one.here.wake();
+        }
     }
 
-    // Returns when told, or at `deadline`; true when told. One waiter at a time.
+    // Returns when told, or at `deadline`; true when told.
     awaitable<bool> wait_until(instant deadline = instant::max())
     {
+        if (std::exchange(told_, false))
+            co_return true;
+        waiter me(ready_set::of(io_));
+        waiting_.push_back(me);
         std::optional<alarm> bound;
-        if (!told_ && deadline != instant::max()) {
-            bound.emplace(io_, [this] { waits_.wake(); });
+        if (deadline != instant::max()) {
+            bound.emplace(io_, [&me] { me.here.wake(); });
             bound->set(deadline);
         }
-        while (!told_ && (!bound || steady::now() < deadline))
-            co_await waits_.wait();
-        co_return std::exchange(told_, false);
+        while (!me.told && (!bound || steady::now() < deadline))
+            co_await me.here.wait();
+        co_return me.told;
     }
 
 private:
+    // Stands in its coroutine.
+    struct waiter : boost::intrusive::list_base_hook<
+                        boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+        explicit waiter(ready_set& set) : here(set) {}
+        ready_set::place here;
+        bool told = false;
+    };
+
     asio::io_context& io_;
-    ready_set::place waits_;
+    boost::intrusive::list<waiter, boost::intrusive::constant_time_size<false>> waiting_;
     bool told_ = false;
 };
 

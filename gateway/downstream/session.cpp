@@ -12,6 +12,8 @@
 #include "downstream/prefer.hpp"
 #include "downstream/request_id.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <limits>
 #include <optional>
 
@@ -49,6 +51,9 @@ public:
             if (more && c_.backlog() != 0)
                 more = co_await taken();
             more = more && may_ask_again();
+            // Who asks without a pause for what is answered at once must not keep others waiting.
+            if (more && ++asked_ % in_a_row == 0)
+                co_await asio::post(host_.io, asio::deferred);
         }
         co_await end();
     }
@@ -344,6 +349,8 @@ private:
         }
     }
 
+    static constexpr unsigned in_a_row = 16;  // requests
+
     session_host& host_;
     client_connection& c_;
     std::shared_ptr<const session_rules> rules_;
@@ -352,6 +359,7 @@ private:
     bool local_only_;
     bool cors_only_ = false;
     bool first_ = true;
+    unsigned asked_ = 0;
 };
 
 }  // namespace

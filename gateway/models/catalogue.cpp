@@ -13,10 +13,8 @@ awaitable<void> catalogue::refresh(duration older_than)
         co_return;
     if (asking_) {
         auto asked = asking_;
-        while (asking_ == asked) {
-            // One waiter at a time can be told: the others look again shortly.
-            co_await asked->wait_until(steady::now() + 20ms);
-        }
+        while (asking_ == asked)
+            co_await asked->wait_until();
         co_return;
     }
     asking_ = std::make_shared<event>(with_.io);

@@ -4,7 +4,9 @@ start."""
 import json
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 import uuid
 
@@ -422,3 +424,61 @@ def test_a_port_that_is_taken_is_exit_code_one(pair):
     arguments = ["--listen", f"127.0.0.1:{gateway.port}", "--admin", f"127.0.0.1:{free_port()}"]
     code, _, error = run(*arguments, "--upstream", simulator.url)
     assert code == 1 and str(gateway.port) in error and "in use" in error.lower()
+
+
+# --- many at once ---
+
+
+def test_all_who_ask_for_an_unknown_model_at_once_are_told_so_and_it_ends_when_told_to(pair):
+    gateway, _ = pair
+    until = time.monotonic() + 2 * PATIENCE
+    answers = []
+
+    def asks(number):
+        with gateway.client(timeout=10) as client:
+            while time.monotonic() < until:
+                answer = client.request("POST", "/api/generate", {"model": f"none{number}", "prompt": "x"}).finish()
+                answers.append((answer.status, answer.ended))
+
+    crowd = [threading.Thread(target=asks, args=(number,)) for number in range(6)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert len(answers) > 50 and set(answers) == {(404, "clean")}, set(answers)
+    gateway.stays = False
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait(3) == 0
+
+
+def test_clients_that_ask_without_a_pause_do_not_keep_another_waiting(pair):
+    gateway, _ = pair
+    until = time.monotonic() + 2 * PATIENCE
+    asked = b"GET /gateway/queue HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
+
+    def floods():
+        with socket.create_connection((gateway.host, gateway.port), timeout=10) as client:
+            sender = threading.Thread(target=keep_sending, args=(client,))
+            sender.start()
+            while time.monotonic() < until and client.recv(1 << 20):
+                pass
+            client.shutdown(socket.SHUT_RDWR)
+            sender.join()
+
+    def keep_sending(client):
+        try:
+            while time.monotonic() < until:
+                client.sendall(asked)
+        except OSError:
+            pass
+
+    crowd = [threading.Thread(target=floods) for _ in range(3)]
+    for thread in crowd:
+        thread.start()
+    served = 0
+    while time.monotonic() < until:
+        assert gateway.get("/gateway/queue").status == 200
+        served += 1
+    for thread in crowd:
+        thread.join()
+    assert served >= 10, served
