@@ -37,6 +37,8 @@ public:
     // At once, from anywhere: who reads or writes gets an error.
     void close();
     bool is_open() const { return fd_ >= 0; }
+    // Nothing has come that was not read, as far as the ready set has been told.
+    bool quiet() const { return is_open() && !readable_; }
     int native_handle() const { return fd_; }
 
 private:

@@ -78,9 +78,7 @@ silence::reading silence::read(instant now) const
 {
     if (out_.empty())
         return {{}, now - idle_since_ >= forgets_after ? duration{} : busy_before_};
-    auto since = now;
-    for (const auto& [id, c] : out_)
-        since = std::min(since, c.started);
+    const auto since = out_.begin()->second.started;
     const auto present = now - std::max(since, busy_since_);
     return {present, busy_before_ + (now - busy_since_) - present};
 }

@@ -17,7 +17,7 @@ namespace gateway {
 
 class silence {
 public:
-    using call_id = std::uint64_t;
+    using call_id = std::uint64_t;  // who starts later has a greater one
 
     // After so long without any call the time of those who left is forgotten: Ollama unloads a
     // model that nobody asked for 5 minutes, so what was silent then is probably not what runs now.

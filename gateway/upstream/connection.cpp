@@ -142,6 +142,8 @@ int upstream_connection::native_handle()
 
 bool upstream_connection::usable()
 {
+    if (plain_)
+        return plain_->quiet();
     if (closed())
         return false;
     char byte;
