@@ -59,6 +59,8 @@ client_sink::client_sink(client_connection& to, const call& c, manners m)
       needs_permit_(c.what == kind::generation || c.what == kind::embedding)
 {
     to_.on_leaving([this](client_connection::leaving how) { client_leaves(how); });
+    if (needs_permit_ || call_.what == kind::load)
+        to_.want_end();
     if (to_.left() != client_connection::leaving::no)
         client_leaves(to_.left());
 }
@@ -97,6 +99,8 @@ void client_sink::end_fields(std::optional<std::uint64_t> length, bool no_body)
     bool known = length.has_value();
     if (call_.streamed != nullptr && !call_.streamed->complete())
         manners_.keep_alive = false;  // an early answer: the rest of the upload is not read
+    if (to_.lost_some())
+        manners_.keep_alive = false;
     if (known)
         held_.append("Content-Length: ").append(std::to_string(*length)).append("\r\n");
     if (no_body || manners_.head_only) {

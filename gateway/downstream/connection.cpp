@@ -21,6 +21,15 @@ constexpr std::size_t first_read = 4 * 1024;
 constexpr std::size_t listening = 64 * 1024;  // read ahead while a call is served
 constexpr std::size_t at_no_cost = 8 * 1024;  // read ahead whatever memory is left
 
+// Over TCP no end comes through a window that unread bytes keep closed: of a client whose end is
+// waited for more is read ahead. What is still more is dropped when it has stood there for so long,
+// and then every so often so much: hardly anybody sends it behind a call, and who does asks again
+// (RFC 9112 §9.3.2).
+constexpr std::size_t for_its_end = 1024 * 1024;
+constexpr auto before_dropping = std::chrono::milliseconds(50);
+constexpr auto between_drops = std::chrono::milliseconds(5);
+constexpr std::size_t dropped_at_once = 256 * 1024;
+
 // Where all connections read to; what came is copied to its own. Who has said nothing keeps
 // nothing: of ten thousand idle connections each had 4 KB for what it might say.
 std::array<char, listening> scratch;
@@ -86,6 +95,8 @@ struct client_connection::state final : ready_set::member {
     bool ended = false;    // no more edges will tell of more to read: read on to the end
     bool hung_up = false;  // closed in both directions
     bool woken = false;
+    bool end_wanted = false;
+    bool dropped = false;  // some of what came: what stands ahead is not followed by the rest
 
     std::string out;
     std::size_t out_begin = 0;
@@ -95,7 +106,8 @@ struct client_connection::state final : ready_set::member {
 
     ready_set::place news;  // bytes have come, or the client is leaving
     alarm patience;         // of who waits for them
-    event room;             // kept bytes have been taken, or nobody is there
+    std::optional<alarm> dropping;
+    event room;  // kept bytes have been taken, or nobody is there
     memory_budget::share kept;
     memory_budget::share kept_ahead;
     leaving left = leaving::no;
@@ -154,6 +166,7 @@ struct client_connection::state final : ready_set::member {
             if (most == 0) {
                 count_ahead();
                 end_behind_unread();
+                look_behind();
                 return;
             }
             auto n = ::recv(fd, scratch.data(), most, 0);
@@ -183,6 +196,45 @@ struct client_connection::state final : ready_set::member {
             leave(leaving::finished);
     }
 
+    void look_behind()
+    {
+        if (!end_wanted || left != leaving::no)
+            return;
+        if (dropped)
+            drop_unread();
+        else if (!dropping)
+            look_behind_in(before_dropping);
+    }
+
+    void look_behind_in(duration time)
+    {
+        if (!dropping)
+            dropping.emplace(io, [this] {
+                if (end_wanted && readable && fd >= 0 && left == leaving::no && room_ahead() == 0)
+                    drop_unread();
+                count_ahead();
+            });
+        dropping->set(steady::now() + time);
+    }
+
+    void drop_unread()
+    {
+        for (std::size_t seen = 0; seen < dropped_at_once;) {
+            auto n = ::recv(fd, scratch.data(), scratch.size(), 0);
+            if (n > 0) {
+                dropped = true;
+                seen += std::size_t(n);
+            } else if (n < 0 && errno == EAGAIN) {
+                readable = false;
+                return;
+            } else if (n == 0 || errno != EINTR) {
+                leave(n == 0 ? leaving::finished : leaving::broken);
+                return;
+            }
+        }
+        look_behind_in(between_drops);
+    }
+
     // How much may be read now; for more than a little there must be memory. It is held until
     // count_ahead().
     std::size_t room_ahead()
@@ -191,10 +243,11 @@ struct client_connection::state final : ready_set::member {
             in.erase(0, in_begin);
             in_begin = 0;
         }
-        if (ahead() >= most_ahead)
+        auto allowed = end_wanted ? std::max(most_ahead, for_its_end) : most_ahead;
+        if (ahead() >= allowed)
             return 0;
-        auto most =
-            std::min(most_ahead - ahead(), most_ahead > listening ? most_ahead / 4 : first_read);
+        auto piece = most_ahead > listening || ahead() > listening ? allowed / 4 : first_read;
+        auto most = std::min(allowed - ahead(), piece);
         if (in.size() + most <= at_no_cost || kept_ahead.hold(in.size() + most))
             return std::min(most, scratch.size());
         return in.size() < at_no_cost ? at_no_cost - in.size() : 0;
@@ -370,6 +423,19 @@ instant client_connection::left_at() const
 void client_connection::on_leaving(std::function<void(leaving)> f)
 {
     state_->told = std::move(f);
+    state_->end_wanted = false;
+    state_->dropping.reset();
+}
+
+void client_connection::want_end()
+{
+    state_->end_wanted = true;
+    state_->read_on();
+}
+
+bool client_connection::lost_some() const
+{
+    return state_->dropped;
 }
 
 void client_connection::write(std::string_view bytes)

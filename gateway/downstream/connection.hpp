@@ -66,6 +66,12 @@ public:
     // not destroy the connection.
     void on_leaving(std::function<void(leaving)> f);
 
+    // Until on_leaving() is called again, its FIN is looked for also behind much more than else is
+    // read ahead; what is too much even for that is dropped.
+    void want_end();
+    // Some of what it sent was dropped: what stands ahead may not go on, and is not to be served.
+    bool lost_some() const;
+
     // --- writing: tried at once; the rest is kept and sent as the client takes it ---
     void write(std::string_view bytes);
     std::size_t backlog() const;

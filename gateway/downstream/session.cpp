@@ -308,7 +308,7 @@ private:
                 c_.close();
             co_return false;
         }
-        co_return to.keep_alive() && !host_.closing;
+        co_return to.keep_alive() && !c_.lost_some() && !host_.closing;
     }
 
     body_bounds bounds(std::uint64_t most) const
@@ -337,6 +337,7 @@ private:
         if (c_.closed() || c_.left() != leaving::no)
             co_return;
         c_.shut();
+        c_.consume(c_.ahead().size());
         auto until = steady::now() + 500ms;
         std::size_t most = 256 * 1024;
         while (c_.left() == leaving::no && steady::now() < until) {

@@ -20,6 +20,7 @@
 #include <vector>
 
 using namespace gateway;
+using namespace std::chrono_literals;
 using leaving = client_connection::leaving;
 
 namespace {
@@ -153,6 +154,57 @@ TEST_CASE("a client that leaves behind more than is read ahead of it is noticed 
     c.hang_up();
     settle(io);
     CHECK(c.told.size() == 1);
+}
+
+TEST_CASE(
+    "a client that leaves behind more than its kernel may send is noticed when its end is wanted")
+{
+    asio::io_context io(1);
+    client c(io, tcp_pair());
+    c.ours->want_end();
+    const std::string much(64 << 10, 'x');
+    auto since = steady::now();
+    std::size_t sent = 0;
+    while (sent < (16 << 20) && steady::now() - since < 10s) {
+        sent += c.say(much);
+        io.restart();
+        io.run_for(1ms);
+    }
+    CHECK(sent >= (16 << 20));
+    CHECK(c.ours->lost_some());
+    CHECK(c.ours->ahead().size() <= (1 << 20));
+    CHECK(c.told.empty());
+    c.hang_up();
+    io.restart();
+    io.run_for(100ms);
+    CHECK(c.told == told_list{leaving::finished});
+}
+
+TEST_CASE("what is sent behind a call is kept up to a megabyte, and is not read on after it")
+{
+    asio::io_context io(1);
+    client c(io, tcp_pair());
+    c.ours->want_end();
+    const std::string much(200 << 10, 'x');
+    std::size_t sent = 0;
+    auto send_all = [&] {
+        for (auto since = steady::now(); sent < much.size() && steady::now() - since < 5s;) {
+            sent += c.say(std::string_view(much).substr(sent));
+            io.restart();
+            io.run_for(1ms);
+        }
+    };
+    send_all();
+    io.restart();
+    io.run_for(80ms);
+    CHECK(c.ours->ahead().size() == much.size());
+    CHECK(!c.ours->lost_some());
+    c.ours->on_leaving(nullptr);
+    sent = 0;
+    c.say(much);
+    io.restart();
+    io.run_for(80ms);
+    CHECK(c.ours->ahead().size() == much.size());
 }
 
 TEST_CASE("the end behind a body that is longer than what is read ahead is told behind the body")

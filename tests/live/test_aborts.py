@@ -1,5 +1,6 @@
 """SPEC §8: a client that leaves, in whatever phase and however, ends its work upstream at once."""
 
+import contextlib
 import time
 
 import pytest
@@ -147,6 +148,43 @@ def test_a_fin_behind_unread_pipelined_bytes_is_noticed(serve, simulate, behind)
         client.socket.close()
         gateway.until_running(0)
     assert sorted(delays)[2] <= 2 * NOTICED, delays
+    assert not simulator.requests("/api/chat")
+
+
+def test_a_client_that_leaves_behind_all_that_it_can_send_is_noticed_over_tcp_too(serve, simulate):
+    simulator = simulate("llama3,load=0s,prompt=0s,rate=50,tokens=100000")
+    gateway = serve(simulator)
+    gateway.serves = None
+    delays = []
+    for turn in range(3):
+        client = gateway.client().request("POST", *call_of("generate"))
+        client.piece()
+        client.socket.settimeout(0.3)
+        flood = request_bytes("POST", "/api/chat", b"x" * (8 << 20))
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < len(flood):
+                sent += client.socket.send(flood[sent:sent + (1 << 16)])
+        left_at = time.time() * 1000
+        client.socket.close()
+        delays.append(noticed(simulator, left_at, turn + 1)[0])
+        gateway.until_running(0)
+    assert sorted(delays)[1] <= 2 * NOTICED, delays
+    assert not simulator.requests("/api/chat")
+
+
+def test_who_sends_too_much_behind_a_call_has_its_answer_and_then_the_end(pair):
+    gateway, simulator = pair
+    with gateway.client() as client:
+        client.request("POST", *call_of("generate"))
+        client.piece()
+        flood = request_bytes("POST", "/api/chat", b"x" * (4 << 20))
+        client.socket.settimeout(2)
+        with contextlib.suppress(OSError):
+            client.socket.sendall(flood)
+        first = client.finish()
+        assert first.complete and first.lines()[-1]["done"]
+        assert eventually(lambda: not gateway.status()["calls"])
     assert not simulator.requests("/api/chat")
 
 
