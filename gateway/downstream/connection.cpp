@@ -3,9 +3,11 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -187,12 +189,13 @@ struct client_connection::state final : ready_set::member {
     }
 
     // A client that has sent more than is read ahead can still leave: its end stands behind unread
-    // bytes, where no read sees it. While a body is taken they will be read.
+    // bytes, where no read sees it. If it is not wanted it is told when they have been read: who
+    // needs no permit is answered to the end.
     void end_behind_unread()
     {
         if (hung_up)
             leave(leaving::broken);
-        else if (ended && most_ahead <= listening)
+        else if (ended && end_wanted)
             leave(leaving::finished);
     }
 
@@ -457,6 +460,14 @@ awaitable<void> client_connection::taken_down_to(std::size_t bytes, instant dead
 {
     while (backlog() > bytes && left() != leaving::broken && !closed() && steady::now() < deadline)
         co_await state_->room.wait_until(deadline);
+}
+
+std::size_t client_connection::untaken() const
+{
+    int kernel = 0;
+    if (closed() || ::ioctl(state_->fd, SIOCOUTQ, &kernel) != 0)
+        kernel = 0;
+    return backlog() + std::size_t(kernel);
 }
 
 std::uint64_t client_connection::written() const

@@ -75,6 +75,8 @@ public:
     // --- writing: tried at once; the rest is kept and sent as the client takes it ---
     void write(std::string_view bytes);
     std::size_t backlog() const;
+    // Kept here, and sent but not yet acknowledged.
+    std::size_t untaken() const;
     // False once the memory for what it does not take is used up: then it should be cut.
     bool within_budget() const;
     // Returns when at most `bytes` are kept, the client is broken, or at `deadline`.

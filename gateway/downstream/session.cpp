@@ -330,23 +330,36 @@ private:
     }
 
     // Lingering close (reliability.md D25): a reset would take the answer away from a client that
-    // is still sending.
+    // is still sending. One that does send has its time to take it; what it sends is not wanted.
     awaitable<void> end()
     {
         co_await taken();
         if (c_.closed() || c_.left() != leaving::no)
             co_return;
         c_.shut();
+        bool sends = c_.lost_some() || !c_.ahead().empty();
         c_.consume(c_.ahead().size());
-        auto until = steady::now() + 500ms;
         std::size_t most = 256 * 1024;
-        while (c_.left() == leaving::no && steady::now() < until) {
+        auto on_its_way = c_.untaken();
+        auto now = steady::now();
+        const auto until = now + 500ms;
+        for (auto moved = now; c_.left() == leaving::no && !c_.closed(); now = steady::now()) {
+            if (auto still = c_.untaken(); still < on_its_way) {
+                on_its_way = still;
+                moved = now;
+            }
             auto n = c_.ahead().size();
-            c_.consume(n);
-            if (n > most)
+            sends = sends || n != 0;
+            bool waits = sends && on_its_way != 0 && !host_.closing &&
+                         now - moved < settings().limits.client_keepalive;
+            if (!waits && (now >= until || n > most))
                 break;
-            most -= n;
-            co_await c_.more_than(0, until);
+            if (n <= most) {
+                c_.consume(n);
+                most -= n;
+                n = 0;
+            }
+            co_await c_.more_than(n, waits ? now + 50ms : until);
         }
     }
 

@@ -165,8 +165,7 @@ def test_a_client_that_leaves_behind_all_that_it_can_send_is_noticed_over_tcp_to
         with contextlib.suppress(TimeoutError):
             while sent < len(flood):
                 sent += client.socket.send(flood[sent:sent + (1 << 16)])
-        left_at = time.time() * 1000
-        client.socket.close()
+        left_at = client.leave() * 1000
         delays.append(noticed(simulator, left_at, turn + 1)[0])
         gateway.until_running(0)
     assert sorted(delays)[1] <= 2 * NOTICED, delays

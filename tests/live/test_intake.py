@@ -316,6 +316,39 @@ def test_a_client_that_has_asked_for_several_things_and_half_closes_is_answered_
     assert text.count(b'"models"') >= 2 and text.rstrip().endswith(b"}"), text
 
 
+def test_who_half_closes_behind_more_than_is_read_ahead_is_answered_all_of_it(pair):
+    gateway, _ = pair
+    page = b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    show = request_bytes("POST", "/api/show", json.dumps({"model": "llama3", "system": "x" * (100 << 10)}).encode())
+    for asked, many in ((page * 3000, 3000), (page + show * 5 + page, 7)):
+        with socket.create_connection((gateway.host, gateway.port), timeout=20) as client:
+            client.sendall(asked)
+            client.shutdown(socket.SHUT_WR)
+            text = b""
+            while piece := client.recv(65536):
+                text += piece
+        assert text.count(b"HTTP/1.1 200 OK\r\n") == many
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_sends_on_and_on_behind_its_call_has_all_of_its_answer_when_it_reads_late(serve, simulate, stream):
+    simulator = simulate("llama3,load=0s,prompt=100ms,rate=500,tokens=300")
+    gateway = serve(simulator)
+    page = b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with gateway.client(receive_buffer=4096) as client:
+        client.request("POST", *call_of("generate", stream=stream, prompt="x" * 20000))
+        gateway.until_running(1)
+        client.send(page * (3_000_000 // len(page)))
+        assert eventually(lambda: gateway.status()["recent"])
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            client.send(page)
+            time.sleep(0.05)
+        answer = client.finish()
+        assert answer.complete and len(answer.body) > 8192
+    assert eventually(lambda: not gateway.status()["calls"])
+
+
 def test_nothing_behind_connection_close_is_read(pair):
     gateway, simulator = pair
     with gateway.client() as client:
