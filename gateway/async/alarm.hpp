@@ -1,73 +1,71 @@
-// Does something at a given time, unless told otherwise before. No coroutine waits for it.
+// Does something at a given time, unless told otherwise before. No coroutine waits for it. All of
+// an event loop share one timer of Asio's: each call has one of these, and hardly any goes off.
 #pragma once
 
 #include "async/words.hpp"
 #include "base/clock.hpp"
 
+#include <boost/asio/steady_timer.hpp>
+#include <boost/intrusive/set.hpp>
+
 #include <functional>
-#include <memory>
-#include <utility>
 
 namespace gateway {
 
-class alarm {
+class alarms;
+
+class alarm : public boost::intrusive::set_base_hook<
+                  boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    alarm(asio::io_context& io, std::function<void()> act)
-        : state_(std::make_shared<state>(io, std::move(act)))
-    {
-    }
-    ~alarm()
-    {
-        state_->act = nullptr;
-        state_->timer.cancel();
-    }
+    // Not under way in another thread; `act` may destroy this alarm, and any other.
+    alarm(asio::io_context& io, std::function<void()> act);
+    ~alarm();
     alarm(const alarm&) = delete;
     alarm& operator=(const alarm&) = delete;
 
     // Goes off once, at `due`; instead of the time set before. instant::max(): not at all.
-    void set(instant due)
-    {
-        state_->due = due;
-        if (due == instant::max()) {
-            if (std::exchange(state_->armed, due) != due)
-                state_->timer.cancel();
-            return;
-        }
-        // Put off, as most are again and again, it is looked at when it would have gone off.
-        if (due < state_->armed)
-            arm(state_);
-    }
+    void set(instant due);
     void clear() { set(instant::max()); }
 
 private:
-    struct state {
-        state(asio::io_context& io, std::function<void()> a) : timer(io), act(std::move(a)) {}
-        asio::steady_timer timer;
-        std::function<void()> act;
-        instant due = instant::max();
-        instant armed = instant::max();  // what the timer waits for
+    friend class alarms;
+    void leave();
+
+    alarms& all_;
+    std::function<void()> act_;
+    instant due_ = instant::max();
+    instant looked_at_{};  // while it stands among all: not later than due
+};
+
+// Those of one event loop that have a time. While there is one the loop does not end.
+class alarms : public asio::io_context::service {
+public:
+    using key_type = alarms;
+    static inline asio::io_context::id id;
+
+    explicit alarms(asio::io_context& io);
+    ~alarms() override;
+
+private:
+    friend class alarm;
+    struct first_looked_at {
+        using type = instant;
+        const instant& operator()(const alarm& a) const { return a.looked_at_; }
     };
 
-    static void arm(const std::shared_ptr<state>& s)
-    {
-        s->armed = s->due;
-        s->timer.expires_at(s->due);
-        s->timer.async_wait([s](error_code) {
-            // An alarm set anew may still be called for its old time: the state decides.
-            auto now = steady::now();
-            if (!s->act || now < s->armed)
-                return;
-            s->armed = instant::max();
-            if (now < s->due) {
-                arm(s);
-                return;
-            }
-            s->due = instant::max();
-            auto act = s->act;  // it may destroy this alarm
-            act();
-        });
-    }
-    std::shared_ptr<state> state_;
+    void shutdown() override;
+    void stand(alarm& a, instant due);
+    void left();
+    void arm();
+    void go_off();
+
+    boost::intrusive::multiset<alarm, boost::intrusive::constant_time_size<false>,
+                               boost::intrusive::key_of_value<first_looked_at>>
+        all_;
+    asio::steady_timer timer_;
+    instant armed_ = instant::max();
+    instant not_before_{};  // what is set while others go off has its turn after them
+    bool down_ = false;
 };
 
 }  // namespace gateway

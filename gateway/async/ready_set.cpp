@@ -131,8 +131,12 @@ void ready_set::later(place& p)
     if (down_)
         return;
     due_.push_back(p);
-    if (will_call_)
-        return;
+    if (!will_call_)
+        call_soon();
+}
+
+void ready_set::call_soon()
+{
     asio::post(set_.get_executor(), [this] { call_due(); });
     will_call_ = true;
 }
@@ -157,10 +161,8 @@ void ready_set::call_due()
     }
     hurry_ = false;
     will_call_ = false;
-    if (due_.empty())
-        return;
-    asio::post(set_.get_executor(), [this] { call_due(); });
-    will_call_ = true;
+    if (!due_.empty())
+        call_soon();
 }
 
 void ready_set::shutdown()

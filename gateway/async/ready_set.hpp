@@ -58,7 +58,8 @@ public:
         awaited by_itself_;
     };
 
-    // Where one coroutine waits to be woken. While any waits, the loop does not end.
+    // Where one coroutine, or one function, waits to be woken. While any waits, the loop does not
+    // end.
     class place : public boost::intrusive::list_base_hook<
                       boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     public:
@@ -73,15 +74,18 @@ public:
             return asio::async_initiate<const asio::deferred_t, void()>(enlist{this},
                                                                         asio::deferred);
         }
+        // It is called when all who are to go on now have.
+        template <class Next>
+        void then(Next next)
+        {
+            enlist{this}(std::move(next));
+            wake();
+        }
         // To be awaited: woken at once.
         auto turn()
         {
             return asio::async_initiate<const asio::deferred_t, void()>(
-                [this](auto resume) {
-                    enlist{this}(std::move(resume));
-                    wake();
-                },
-                asio::deferred);
+                [this](auto resume) { then(std::move(resume)); }, asio::deferred);
         }
         // Whoever waits goes on when all that is ready now has been told, in the order of these
         // calls: so many that leave at once are all noticed before anything is done about the
@@ -133,6 +137,7 @@ private:
     void arm();
     void tell();
     void later(place& p);
+    void call_soon();
     void call_due();
     void look();
 

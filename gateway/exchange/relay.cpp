@@ -177,9 +177,9 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     if (e.how == outcome::ok) {
         live.tried(e.how, e.status, "");  // whoever has read the end may ask at once
         live.ends(e.how);
-        bool others_first = work_done(live, at);
-        if (others_first)
-            co_await asio::post(io_, asio::deferred);
+        bool one_waited = work_done(live, at);
+        if (one_waited)
+            co_await others_first(io_);
     }
     // The end marker and the end go out in one write.
     to.piece(raw, left, true);

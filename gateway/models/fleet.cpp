@@ -20,7 +20,12 @@ constexpr duration longest_pause = 8s;
 
 }  // namespace
 
-fleet::fleet(surroundings s) : with_(std::move(s)), look_(with_.io, [this] { think_soon(); }) {}
+fleet::fleet(surroundings s)
+    : with_(std::move(s)),
+      thinks_(ready_set::of(with_.io)),
+      look_(with_.io, [this] { think_soon(); })
+{
+}
 fleet::~fleet() = default;
 
 void fleet::add(site& s)

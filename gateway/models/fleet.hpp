@@ -4,6 +4,7 @@
 #pragma once
 
 #include "async/alarm.hpp"
+#include "async/ready_set.hpp"
 #include "call/call.hpp"
 #include "models/site.hpp"
 #include "models/swaps.hpp"
@@ -162,6 +163,7 @@ private:
     std::vector<std::pair<lane_key, bad_news>> in_vain_;   // of this look
     const instant began_ = steady::now();
     bool thinking_soon_ = false;
+    ready_set::place thinks_;
     bool closing_ = false;
     alarm look_;
 };

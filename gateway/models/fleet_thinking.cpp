@@ -3,8 +3,6 @@
 #include "models/fleet.hpp"
 #include "models/place_state.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 
 namespace gateway {
@@ -15,7 +13,7 @@ void fleet::think_soon()
 {
     if (std::exchange(thinking_soon_, true))
         return;
-    asio::post(with_.io, [this] {
+    thinks_.then([this] {
         thinking_soon_ = false;
         think();
     });
