@@ -203,8 +203,6 @@ error_code listener::accept_some()
             continue;
         if (fd < 0)
             return {errno, boost::system::system_category()};
-        if (!unix_path_.empty())
-            from.ss_family = AF_UNIX;
         bool last = kept_back(fd);
         accepted_socket socket(fd, from);
         try {
