@@ -1,6 +1,5 @@
 #include "downstream/connection.hpp"
 
-#include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 
 #include <linux/sockios.h>
@@ -13,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 namespace gateway {
 
@@ -42,31 +40,6 @@ bool only_not_now(int error)
 }
 
 }  // namespace
-
-accepted_socket::~accepted_socket()
-{
-    if (fd_ >= 0)
-        ::close(fd_);
-}
-
-std::string accepted_socket::address() const
-{
-    if (from_.ss_family == AF_INET) {
-        sockaddr_in v4;
-        std::memcpy(&v4, &from_, sizeof v4);
-        return asio::ip::address_v4(ntohl(v4.sin_addr.s_addr)).to_string();
-    }
-    if (from_.ss_family != AF_INET6)
-        return {};
-    sockaddr_in6 v6;
-    std::memcpy(&v6, &from_, sizeof v6);
-    asio::ip::address_v6::bytes_type bytes;
-    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
-    asio::ip::address_v6 address(bytes, v6.sin6_scope_id);
-    if (address.is_v4_mapped())
-        return asio::ip::make_address_v4(asio::ip::v4_mapped, address).to_string();
-    return address.to_string();
-}
 
 struct client_connection::state final : ready_set::member {
     state(asio::io_context& io, accepted_socket s, memory_budget& budget)

@@ -4,8 +4,7 @@
 
 #include "async/event.hpp"
 #include "base/memory_budget.hpp"
-
-#include <sys/socket.h>
+#include "downstream/accepted_socket.hpp"
 
 #include <functional>
 #include <memory>
@@ -13,28 +12,6 @@
 #include <string_view>
 
 namespace gateway {
-
-// A socket as it was accepted, until a connection takes it over.
-class accepted_socket {
-public:
-    // Non-blocking; whose it is, as accept() tells it.
-    accepted_socket(int fd, const sockaddr_storage& from) : fd_(fd), from_(from) {}
-    accepted_socket(accepted_socket&& other) noexcept
-        : fd_(std::exchange(other.fd_, -1)), from_(other.from_)
-    {
-    }
-    accepted_socket& operator=(accepted_socket&&) = delete;
-    ~accepted_socket();  // closes
-
-    int take() { return std::exchange(fd_, -1); }
-    int native_handle() const { return fd_; }
-    bool is_unix() const { return from_.ss_family == AF_UNIX; }
-    std::string address() const;  // without the port; empty for what has no IP address
-
-private:
-    int fd_;
-    sockaddr_storage from_;
-};
 
 class client_connection {
 public:

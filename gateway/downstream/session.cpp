@@ -359,7 +359,8 @@ private:
                 most -= n;
                 n = 0;
             }
-            co_await c_.more_than(n, waits ? now + 50ms : until);
+            const auto look_again = waits ? now + 50ms : until;
+            co_await c_.more_than(n, look_again);
         }
     }
 
