@@ -95,7 +95,8 @@ void ready_set::look()
     tell();
     // Somebody has left, and the connection that was closed for it is another program's news: which
     // may stand behind us on this very processor. It goes first: to clear one away takes as long as
-    // the news itself.
+    // the news itself. Where more stand there, it costs a slice of time, once for all who leave
+    // together.
     if (hurry_)
         ::sched_yield();
     call_due();

@@ -71,6 +71,7 @@ struct client_connection::state final : ready_set::member {
     bool hung_up = false;  // closed in both directions
     bool woken = false;
     bool end_wanted = false;
+    bool will_drop = false;
     bool dropped = false;  // some of what came: what stands ahead is not followed by the rest
 
     std::string out;
@@ -174,23 +175,19 @@ struct client_connection::state final : ready_set::member {
 
     void look_behind()
     {
-        if (!end_wanted || left != leaving::no)
+        if (!end_wanted || left != leaving::no || will_drop)
             return;
-        if (dropped)
-            drop_unread();
-        else if (!dropping)
-            look_behind_in(before_dropping);
-    }
-
-    void look_behind_in(duration time)
-    {
         if (!dropping)
             dropping.emplace(io, [this] {
-                if (end_wanted && readable && fd >= 0 && left == leaving::no && room_ahead() == 0)
+                will_drop = false;
+                if (!end_wanted || left != leaving::no || fd < 0)
+                    return;
+                if (readable && room_ahead() == 0)
                     drop_unread();
-                count_ahead();
+                read_on();
             });
-        dropping->set(steady::now() + time);
+        dropping->set(steady::now() + (dropped ? between_drops : before_dropping));
+        will_drop = true;
     }
 
     void drop_unread()
@@ -208,7 +205,6 @@ struct client_connection::state final : ready_set::member {
                 return;
             }
         }
-        look_behind_in(between_drops);
     }
 
     // How much may be read now; for more than a little there must be memory. It is held until
@@ -400,6 +396,7 @@ void client_connection::on_leaving(std::function<void(leaving)> f)
 {
     state_->told = std::move(f);
     state_->end_wanted = false;
+    state_->will_drop = false;
     state_->dropping.reset();
 }
 
