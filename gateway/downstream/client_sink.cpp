@@ -59,7 +59,7 @@ client_sink::client_sink(client_connection& to, const call& c, manners m)
       needs_permit_(c.what == kind::generation || c.what == kind::embedding)
 {
     to_.on_leaving([this](client_connection::leaving how) { client_leaves(how); });
-    if (needs_permit_ || call_.what == kind::load)
+    if (fin_is_leaving())
         to_.want_end();
     if (to_.left() != client_connection::leaving::no)
         client_leaves(to_.left());
@@ -70,13 +70,17 @@ client_sink::~client_sink()
     to_.on_leaving(nullptr);
 }
 
+// A FIN counts as gone, except that what needs no permit is still answered. A load that nobody
+// waits for any more need not be begun.
+bool client_sink::fin_is_leaving() const
+{
+    return needs_permit_ || call_.what == kind::load;
+}
+
 void client_sink::client_leaves(client_connection::leaving how)
 {
-    // A FIN counts as gone, except that what needs no permit is still answered; and a close after
-    // the end marker is none (openai-python closes at [DONE]).
-    // A load that nobody waits for any more need not be begun.
-    bool gone =
-        how == client_connection::leaving::broken || needs_permit_ || call_.what == kind::load;
+    // A close after the end marker is none (openai-python closes at [DONE]).
+    bool gone = how == client_connection::leaving::broken || fin_is_leaving();
     if (gone && end_ == end::open)
         ending_.request(stop_reason::client_gone, to_.left_at());
 }

@@ -45,6 +45,7 @@ private:
     enum class end : std::uint8_t { open, complete, cut };
     enum class frame_as : std::uint8_t { chunks, length, until_close, nothing };
 
+    bool fin_is_leaving() const;
     void client_leaves(client_connection::leaving how);
     void commit_early();
     void begin_fields(int status, std::string_view reason);
