@@ -32,6 +32,13 @@ fault no_memory()
             retry::no, 1};
 }
 
+fault too_large(std::uint64_t most)
+{
+    return {fault_code::too_large,
+            "the body is over limits.body (" + std::to_string(most) + " bytes)", whose::client,
+            retry::no, 0};
+}
+
 // Of the memory for bodies each has this from its beginning, and more as more comes: what a client
 // only announces keeps nobody else out.
 constexpr std::uint64_t first_share = 16 * 1024;
@@ -88,62 +95,56 @@ awaitable<std::span<const char>> client_upload::next()
     co_return std::span<const char>(piece_.data(), piece_.size());
 }
 
-awaitable<result<void, fault>> take_body(client_connection& from, const request_head& head,
-                                         body_bounds bounds, std::string& to,
-                                         memory_budget::share& share)
+whole_body::whole_body(client_connection& from, const request_head& head, body_bounds bounds,
+                       std::string& to, memory_budget::share& share)
+    : from_(from), decoder_(decoder_for(head)), bounds_(bounds), to_(to), share_(share)
 {
-    auto decoder = decoder_for(head);
-    auto began = steady::now();
-    std::uint64_t received = 0;
-    result<void, fault> taken;
     if (head.content_length.value_or(0) > bounds.most)
-        taken = fault{fault_code::too_large,
-                      "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
-                      whose::client, retry::no, 0};
-    else if (!decoder.done() && !share.hold(first_share))
-        taken = no_memory();
-    if (taken && head.content_length)
+        taken_ = too_large(bounds.most);
+    else if (!decoder_.done() && !share.hold(first_share))
+        taken_ = no_memory();
+    if (taken_ && head.content_length)
         to.reserve(std::min<std::uint64_t>(*head.content_length, 1u << 20));  // not on trust alone
     from.read_ahead(taking);
-    while (taken && !decoder.done()) {
-        if (from.ahead().empty()) {
-            if (from.left() != client_connection::leaving::no || from.closed()) {
-                taken = fault{fault_code::client_gone, "", whose::client, retry::no, 0};
-                break;
-            }
-            if (bounds.closing) {
-                taken = fault{fault_code::draining, "the gateway is stopping", whose::ours,
-                              retry::elsewhere, 5};
-                break;
-            }
-            auto deadline = bounds.until(began, received);
-            if (steady::now() >= deadline) {
-                taken = fault{fault_code::bad_request,
-                              "the body came too slowly (limits.header_timeout, limits.body_rate)",
-                              whose::client, retry::no, 0};
-                break;
-            }
-            co_await from.more_than(0, deadline);
-            continue;
-        }
-        auto old = to.size();
-        to.append(from.ahead());
-        auto step = decoder.decode(std::span(to.data() + old, to.size() - old));
-        from.consume(step.consumed);
-        received += step.consumed;
-        to.resize(old + step.payload);
-        if (step.bad)
-            taken = bad_framing();
-        else if (to.size() > bounds.most)
-            taken =
-                fault{fault_code::too_large,
-                      "the body is over limits.body (" + std::to_string(bounds.most) + " bytes)",
-                      whose::client, retry::no, 0};
-        else if (to.size() > share.held() && !share.hold(to.size() + to.size() / 2))
-            taken = no_memory();
-    }
-    from.read_ahead(listening);
-    co_return taken;
+}
+
+whole_body::~whole_body()
+{
+    from_.read_ahead(listening);
+}
+
+bool whole_body::over()
+{
+    while (taken_ && !decoder_.done() && !from_.ahead().empty())
+        take();
+    if (!taken_ || decoder_.done())
+        return true;
+    if (from_.left() != client_connection::leaving::no || from_.closed())
+        taken_ = fault{fault_code::client_gone, "", whose::client, retry::no, 0};
+    else if (bounds_.closing)
+        taken_ = fault{fault_code::draining, "the gateway is stopping", whose::ours,
+                       retry::elsewhere, 5};
+    else if (steady::now() >= deadline())
+        taken_ = fault{fault_code::bad_request,
+                       "the body came too slowly (limits.header_timeout, limits.body_rate)",
+                       whose::client, retry::no, 0};
+    return !taken_;
+}
+
+void whole_body::take()
+{
+    auto old = to_.size();
+    to_.append(from_.ahead());
+    auto step = decoder_.decode(std::span(to_.data() + old, to_.size() - old));
+    from_.consume(step.consumed);
+    received_ += step.consumed;
+    to_.resize(old + step.payload);
+    if (step.bad)
+        taken_ = bad_framing();
+    else if (to_.size() > bounds_.most)
+        taken_ = too_large(bounds_.most);
+    else if (to_.size() > share_.held() && !share_.hold(to_.size() + to_.size() / 2))
+        taken_ = no_memory();
 }
 
 }  // namespace gateway

@@ -45,11 +45,34 @@ private:
     bool abandoned_ = false;
 };
 
-// Takes a whole body into `to`, its memory into `share`. Faults: too_large, overloaded, bad_request
-// (broken framing, too slow), client_gone.
-awaitable<boost::system::result<void, fault>> take_body(client_connection& from,
-                                                        const request_head& head,
-                                                        body_bounds bounds, std::string& to,
-                                                        memory_budget::share& share);
+// A whole body, taken into `to` as it comes, its memory into `share`. While it is not over:
+// co_await from.more_than(0, taking.deadline()).
+class whole_body {
+public:
+    whole_body(client_connection& from, const request_head& head, body_bounds bounds,
+               std::string& to, memory_budget::share& share);
+    ~whole_body();
+    whole_body(const whole_body&) = delete;
+    whole_body& operator=(const whole_body&) = delete;
+
+    // Takes what is there. True when no more is to come.
+    bool over();
+    instant deadline() const { return bounds_.until(began_, received_); }
+    // How it went. Faults: too_large, overloaded, bad_request (broken framing, too slow),
+    // client_gone.
+    const boost::system::result<void, fault>& taken() const { return taken_; }
+
+private:
+    void take();
+
+    client_connection& from_;
+    body_decoder decoder_;
+    body_bounds bounds_;
+    std::string& to_;
+    memory_budget::share& share_;
+    instant began_ = steady::now();
+    std::uint64_t received_ = 0;
+    boost::system::result<void, fault> taken_;
+};
 
 }  // namespace gateway

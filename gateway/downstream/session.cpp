@@ -44,10 +44,21 @@ public:
                    dialect::native);
         while (more) {
             rules_ = host_.rules();
-            auto got = co_await next_head();
-            if (!got)
+            begin_listening();
+            auto got = next_head();
+            while (got == heard::less) {
+                co_await c_.more_than(looked_, deadline_);
+                got = next_head();
+            }
+            if (got == heard::no_more)
                 break;
-            more = co_await one_request();
+            switch (next_request()) {
+                case leads_to::end: more = false; break;
+                case leads_to::next: break;
+                case leads_to::page: more = co_await page(); break;
+                case leads_to::held_call: more = co_await held_call(); break;
+                case leads_to::streamed_call: more = co_await streamed_call(); break;
+            }
             if (more && c_.backlog() != 0)
                 more = co_await taken();
             more = more && may_ask_again();
@@ -67,60 +78,65 @@ private:
         return c_.left() == leaving::no || (c_.left() == leaving::finished && !c_.ahead().empty());
     }
 
-    // The next whole head; false when there is none: the client has left, was too slow, or was
-    // answered with an error.
-    awaitable<bool> next_head()
+    void begin_listening()
     {
         const auto& limits = settings().limits;
         head_ = {};
         cors_fields_.clear();
-        std::size_t looked = 0;
-        bool begun = false;
+        looked_ = 0;
+        begun_ = false;
         auto patience = first_ ? limits.header_timeout : limits.client_keepalive;
-        auto deadline = steady::now() + patience;
-        for (;;) {
-            auto bytes = c_.ahead();
-            if (auto end = head_end(bytes, looked); end != 0 && end <= limits.header_bytes) {
-                auto parsed =
-                    parse_head(bytes.substr(0, end), {limits.header_bytes, limits.header_fields});
-                c_.consume(end);
-                if (!parsed) {
-                    refuse(parsed.error(), dialect::native);
-                    co_return false;
-                }
-                head_ = std::move(*parsed);
-                first_ = false;
-                co_return true;
-            } else if (end != 0 || bytes.size() > limits.header_bytes) {
-                refuse({fault_code::head_too_large, "the head is over limits.header_bytes",
-                        whose::client, retry::no, 0},
-                       dialect::native);
-                co_return false;
+        deadline_ = steady::now() + patience;
+    }
+
+    enum class heard {
+        head,
+        less,     // more must come first, by the deadline
+        no_more,  // the client has left, was too slow, or was answered with an error
+    };
+
+    // Looks for the next whole head in what has come.
+    heard next_head()
+    {
+        const auto& limits = settings().limits;
+        auto bytes = c_.ahead();
+        if (auto end = head_end(bytes, looked_); end != 0 && end <= limits.header_bytes) {
+            auto parsed =
+                parse_head(bytes.substr(0, end), {limits.header_bytes, limits.header_fields});
+            c_.consume(end);
+            if (!parsed) {
+                refuse(parsed.error(), dialect::native);
+                return heard::no_more;
             }
-            looked = bytes.size();
-            if (c_.left() != leaving::no || c_.closed() ||
-                (host_.closing && !begun && bytes.empty()))
-                co_return false;
-            if (!begun && !bytes.empty()) {
-                begun = true;
-                deadline = steady::now() + limits.header_timeout;
-            }
-            if (host_.closing)  // a head that is half there holds nobody up
-                deadline = std::min(deadline, host_.closing_since + 1s);
-            if (steady::now() >= deadline) {
-                if (begun && host_.closing)
-                    refuse({fault_code::draining, "the gateway is stopping", whose::ours,
-                            retry::elsewhere, 5},
-                           dialect::native);
-                else if (begun)
-                    refuse({fault_code::bad_request,
-                            "the head came too slowly (limits.header_timeout)", whose::client,
-                            retry::no, 0},
-                           dialect::native);
-                co_return false;
-            }
-            co_await c_.more_than(looked, deadline);
+            head_ = std::move(*parsed);
+            first_ = false;
+            return heard::head;
+        } else if (end != 0 || bytes.size() > limits.header_bytes) {
+            refuse({fault_code::head_too_large, "the head is over limits.header_bytes",
+                    whose::client, retry::no, 0},
+                   dialect::native);
+            return heard::no_more;
         }
+        looked_ = bytes.size();
+        if (c_.left() != leaving::no || c_.closed() || (host_.closing && !begun_ && bytes.empty()))
+            return heard::no_more;
+        if (!begun_ && !bytes.empty()) {
+            begun_ = true;
+            deadline_ = steady::now() + limits.header_timeout;
+        }
+        if (host_.closing)  // a head that is half there holds nobody up
+            deadline_ = std::min(deadline_, host_.closing_since + 1s);
+        if (steady::now() < deadline_)
+            return heard::less;
+        if (begun_ && host_.closing)
+            refuse(
+                {fault_code::draining, "the gateway is stopping", whose::ours, retry::elsewhere, 5},
+                dialect::native);
+        else if (begun_)
+            refuse({fault_code::bad_request, "the head came too slowly (limits.header_timeout)",
+                    whose::client, retry::no, 0},
+                   dialect::native);
+        return heard::no_more;
     }
 
     // An answer after which the connection cannot be trusted any more.
@@ -151,42 +167,46 @@ private:
             host_.refused(n);
     }
 
-    // True when the connection may carry another.
-    awaitable<bool> one_request()
+    enum class leads_to {
+        end,   // answered; nothing more is read
+        next,  // answered
+        page,
+        held_call,
+        streamed_call,
+    };
+
+    // What the head asks for.
+    leads_to next_request()
     {
         ++host_.served;
-        auto how = classify(head_.method, head_.path);
-        auto who = identify(head_, {c_.peer_address(), c_.unix_socket()}, rules_->trusted,
-                            settings().clients.identity_headers);
-        auto id = request_id(head_.get("X-Request-Id"));
-        bool keep = head_.keep_alive && !host_.closing;
+        how_ = classify(head_.method, head_.path);
+        who_ = identify(head_, {c_.peer_address(), c_.unix_socket()}, rules_->trusted,
+                        settings().clients.identity_headers);
+        id_ = request_id(head_.get("X-Request-Id"));
+        keep_ = head_.keep_alive && !host_.closing;
         bool body_comes = head_.chunked || head_.content_length.value_or(0) != 0;
 
-        auto refused = gate(how, who);
+        auto refused = gate(how_, who_);
         if (cors_only_) {
             cors_only_ = false;
-            responder to(c_, {head_.http_1_0, keep && !body_comes, false, id, cors_fields_});
+            keep_ = keep_ && !body_comes;
+            responder to(c_, {head_.http_1_0, keep_, false, id_, cors_fields_});
             to.whole(204, {}, {});
-            co_return keep && !body_comes;
+            return keep_ ? leads_to::next : leads_to::end;
         }
         if (refused) {
-            refuse(*refused, how.words, how.where, who.client);
-            co_return false;
+            refuse(*refused, how_.words, how_.where, who_.client);
+            return leads_to::end;
         }
-        bool held = how.what == kind::generation || how.what == kind::embedding;
-        bool own = how.what == kind::own || host_.calls == nullptr;
+        bool held = how_.what == kind::generation || how_.what == kind::embedding;
+        bool own = how_.what == kind::own || host_.calls == nullptr;
         auto most = own    ? host_.own->longest_body(head_, settings())
                     : held ? settings().limits.body
                            : std::numeric_limits<std::uint64_t>::max();
         // Who asks whether to send what will be refused is not told to.
         if (head_.expects_continue && body_comes && head_.content_length.value_or(0) <= most)
             c_.write("HTTP/1.1 100 Continue\r\n\r\n");
-        if (own)
-            co_return co_await page(who, std::move(id), keep);
-        auto c = begin_call(head_, how, who, rules_->settings, std::move(id), host_.via);
-        if (held)
-            co_return co_await held_call(std::move(c), how, who, keep);
-        co_return co_await streamed_call(std::move(c), keep);
+        return own ? leads_to::page : held ? leads_to::held_call : leads_to::streamed_call;
     }
 
     // The gate: whose request may not go further at all. Gives `who` the key that it shows.
@@ -218,97 +238,148 @@ private:
                                       : admit(head_, how, who, *rules_, now);
     }
 
-    awaitable<bool> page(const identity& who, std::string id, bool keep)
+    // --- the answers: true when the connection may carry another request ---
+
+    awaitable<bool> page()
     {
         responder to(c_,
-                     {head_.http_1_0, keep, head_.method == "HEAD", std::move(id), cors_fields_});
-        page_request request{head_, {}, who};
+                     {head_.http_1_0, keep_, head_.method == "HEAD", std::move(id_), cors_fields_});
+        page_request request{head_, {}, who_};
         auto share = memory_budget::share(host_.memory);
         auto most = host_.own->longest_body(head_, settings());
-        auto taken = co_await take_body(c_, head_, bounds(most), request.body, share);
-        if (!taken) {
-            if (taken.error().code != fault_code::client_gone)
-                refuse(taken.error(), dialect::native);
-            co_return false;
+        {
+            whole_body body(c_, head_, bounds(most), request.body, share);
+            while (!body.over())
+                co_await c_.more_than(0, body.deadline());
+            if (const auto& taken = body.taken(); !taken) {
+                if (taken.error().code != fault_code::client_gone)
+                    refuse(taken.error(), dialect::native);
+                co_return false;
+            }
         }
         co_await host_.own->answer(request, to);
         co_return to.keep_alive();
     }
 
-    awaitable<bool> held_call(call c, const classified& how, const identity& who, bool keep)
+    awaitable<bool> held_call()
     {
-        memory_budget::share share(host_.memory);
-        std::string body;
-        auto taken = co_await take_body(c_, head_, bounds(settings().limits.body), body, share);
-        if (taken)
-            taken = add_body(c, head_, how, who, std::move(body), std::move(share));
-        else
-            keep = false;  // what is left of the body is not read
-        if (!taken && taken.error().code == fault_code::client_gone)
-            co_return false;
+        // Not in the coroutine's frame: what is larger than a KiB nobody keeps for the next call.
+        const auto own = std::make_unique<call>(
+            begin_call(head_, how_, who_, rules_->settings, std::move(id_), host_.via));
+        auto& c = *own;
+        result<void, fault> taken;
+        {
+            memory_budget::share share(host_.memory);
+            std::string text;
+            whole_body body(c_, head_, bounds(settings().limits.body), text, share);
+            while (!body.over())
+                co_await c_.more_than(0, body.deadline());
+            taken = body.taken();
+            if (taken)
+                taken = add_body(c, head_, how_, who_, std::move(text), std::move(share));
+            else
+                keep_ = false;  // what is left of the body is not read
+        }
+        if (!taken)
+            co_return answered_no(c, taken.error());
         bool runs = c.what == kind::generation || c.what == kind::embedding;
-        if (taken && runs && host_.jobs != nullptr && asks_for_later(head_)) {
-            responder to(c_, {head_.http_1_0, keep, false, c.id, cors_fields_});
-            page_request request{head_, {}, who};
-            co_await host_.jobs->take(c, request, to);
-            co_return to.keep_alive();
-        }
-        client_sink to(c_, c, {head_.http_1_0, keep, false, cors_fields_});
-        if (!taken) {
-            note({c.id, c.client, c.where, http_status(taken.error().code, c.words),
-                  word(taken.error().code)});
-            to.fail(taken.error(), {}, {});
-            co_return keep;
-        }
-        co_return co_await serve(c, to);
+        if (runs && host_.jobs != nullptr && asks_for_later(head_))
+            co_return co_await later_call(c);
+        client_sink to(c_, c, {head_.http_1_0, keep_, false, cors_fields_});
+        auto waits = patience_for(c, to);
+        co_await host_.calls->serve(c, to);
+        waits.reset();
+        if (to.was_cut())
+            co_await end_cut(to);
+        co_return may_go_on(to);
     }
 
-    awaitable<bool> streamed_call(call c, bool keep)
+    bool answered_no(const call& c, const fault& why)
     {
+        if (why.code == fault_code::client_gone)
+            return false;
+        client_sink to(c_, c, {head_.http_1_0, keep_, false, cors_fields_});
+        note({c.id, c.client, c.where, http_status(why.code, c.words), word(why.code)});
+        to.fail(why, {}, {});
+        return keep_;
+    }
+
+    awaitable<bool> later_call(call& c)
+    {
+        responder to(c_, {head_.http_1_0, keep_, false, c.id, cors_fields_});
+        page_request request{head_, {}, who_};
+        co_await host_.jobs->take(c, request, to);
+        co_return to.keep_alive();
+    }
+
+    awaitable<bool> streamed_call()
+    {
+        auto c = begin_call(head_, how_, who_, rules_->settings, std::move(id_), host_.via);
         client_upload body(c_, head_, bounds(std::numeric_limits<std::uint64_t>::max()));
         c.has_body = head_.chunked || head_.content_length.has_value();
         if (!body.complete()) {
             c.streamed = &body;
             c.streamed_length = head_.content_length;
         }
-        client_sink to(c_, c, {head_.http_1_0, keep, head_.method == "HEAD", cors_fields_});
-        auto again = co_await serve(c, to);
+        client_sink to(c_, c, {head_.http_1_0, keep_, head_.method == "HEAD", cors_fields_});
+        auto waits = patience_for(c, to);
+        co_await host_.calls->serve(c, to);
+        waits.reset();
+        if (to.was_cut())
+            co_await end_cut(to);
         c_.read_ahead(64 * 1024);
         // An early answer to an upload: the rest of the body is not ours to read.
-        co_return again&& body.complete();
+        co_return may_go_on(to) && body.complete();
     }
 
-    awaitable<bool> serve(call& c, client_sink& to)
+    // What needs no permit is given to a client that has half-closed too; but most such have simply
+    // gone, and with a silent upstream nothing would ever tell.
+    class half_closed {
+    public:
+        half_closed(asio::io_context& io, client_connection& c, client_sink& to)
+            : c_(c), to_(to), written_(c.written()), next_(io, [this] { look(); })
+        {
+            next_.set(steady::now() + 5s);
+        }
+
+    private:
+        void look()
+        {
+            if (c_.left() == leaving::finished && c_.written() == written_)
+                to_.ending().request(stop_reason::client_gone, c_.left_at());
+            written_ = c_.written();
+            next_.set(steady::now() + 5s);
+        }
+
+        client_connection& c_;
+        client_sink& to_;
+        std::uint64_t written_;
+        alarm next_;
+    };
+
+    std::unique_ptr<half_closed> patience_for(const call& c, client_sink& to)
     {
-        // What needs no permit is given to a client that has half-closed too; but most such have
-        // simply gone, and with a silent upstream nothing would ever tell.
-        auto written = c_.written();
-        std::optional<alarm> patience;
-        if (c.what != kind::generation && c.what != kind::embedding) {
-            patience.emplace(host_.io, [&] {
-                if (c_.left() == leaving::finished && c_.written() == written)
-                    to.ending().request(stop_reason::client_gone, c_.left_at());
-                written = c_.written();
-                patience->set(steady::now() + 5s);
-            });
-            patience->set(steady::now() + 5s);
-        }
-        co_await host_.calls->serve(c, to);
-        patience.reset();
-        if (to.was_cut()) {
-            // The error and the end of the connection must not be seen together: clients that do
-            // drop the text (clients.md §0.7).
-            constexpr auto readable = 250ms;
-            auto until = steady::now() + readable;
-            while (c_.left() == leaving::no && !c_.closed() && steady::now() < until)
-                co_await c_.more_than(c_.ahead().size(), until);
-            if (head_.http_1_0 && to.at().head_committed)
-                c_.reset();
-            else
-                c_.close();
-            co_return false;
-        }
-        co_return to.keep_alive() && !c_.lost_some() && !host_.closing;
+        bool needs_permit = c.what == kind::generation || c.what == kind::embedding;
+        return needs_permit ? nullptr : std::make_unique<half_closed>(host_.io, c_, to);
+    }
+
+    // The error and the end of the connection must not be seen together: clients that do drop the
+    // text (clients.md §0.7).
+    awaitable<void> end_cut(client_sink& to)
+    {
+        constexpr auto readable = 250ms;
+        auto until = steady::now() + readable;
+        while (c_.left() == leaving::no && !c_.closed() && steady::now() < until)
+            co_await c_.more_than(c_.ahead().size(), until);
+        if (head_.http_1_0 && to.at().head_committed)
+            c_.reset();
+        else
+            c_.close();
+    }
+
+    bool may_go_on(const client_sink& to) const
+    {
+        return !to.was_cut() && to.keep_alive() && !c_.lost_some() && !host_.closing;
     }
 
     body_bounds bounds(std::uint64_t most) const
@@ -369,11 +440,20 @@ private:
     session_host& host_;
     client_connection& c_;
     std::shared_ptr<const session_rules> rules_;
-    request_head head_;
-    std::string cors_fields_;
     bool local_only_;
-    bool cors_only_ = false;
+    // The head that is listened for
+    std::size_t looked_ = 0;  // bytes, in which it does not end
+    bool begun_ = false;
     bool first_ = true;
+    instant deadline_{};
+    // and the request that it is.
+    request_head head_;
+    classified how_;
+    identity who_;
+    std::string id_;
+    std::string cors_fields_;
+    bool cors_only_ = false;
+    bool keep_ = false;
     unsigned asked_ = 0;
 };
 
