@@ -1,5 +1,6 @@
 // Does something at a given time, unless told otherwise before. No coroutine waits for it. All of
 // an event loop share one timer of Asio's: each call has one of these, and hardly any goes off.
+// Single-threaded.
 #pragma once
 
 #include "async/words.hpp"
@@ -17,7 +18,7 @@ class alarms;
 class alarm : public boost::intrusive::set_base_hook<
                   boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    // Not under way in another thread; `act` may destroy this alarm, and any other.
+    // `act` may destroy this alarm, and any other.
     alarm(asio::io_context& io, std::function<void()> act);
     ~alarm();
     alarm(const alarm&) = delete;
@@ -26,6 +27,7 @@ public:
     // Goes off once, at `due`; instead of the time set before. instant::max(): not at all.
     void set(instant due);
     void clear() { set(instant::max()); }
+    bool is_set() const { return is_linked(); }
 
 private:
     friend class alarms;

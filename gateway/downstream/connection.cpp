@@ -71,7 +71,6 @@ struct client_connection::state final : ready_set::member {
     bool hung_up = false;  // closed in both directions
     bool woken = false;
     bool end_wanted = false;
-    bool will_drop = false;
     bool dropped = false;  // some of what came: what stands ahead is not followed by the rest
 
     std::string out;
@@ -175,11 +174,10 @@ struct client_connection::state final : ready_set::member {
 
     void look_behind()
     {
-        if (!end_wanted || left != leaving::no || will_drop)
+        if (!end_wanted || left != leaving::no || (dropping && dropping->is_set()))
             return;
         if (!dropping)
             dropping.emplace(io, [this] {
-                will_drop = false;
                 if (!end_wanted || left != leaving::no || fd < 0)
                     return;
                 if (readable && room_ahead() == 0)
@@ -187,7 +185,6 @@ struct client_connection::state final : ready_set::member {
                 read_on();
             });
         dropping->set(steady::now() + (dropped ? between_drops : before_dropping));
-        will_drop = true;
     }
 
     void drop_unread()
@@ -396,7 +393,6 @@ void client_connection::on_leaving(std::function<void(leaving)> f)
 {
     state_->told = std::move(f);
     state_->end_wanted = false;
-    state_->will_drop = false;
     state_->dropping.reset();
 }
 
