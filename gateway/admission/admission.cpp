@@ -54,9 +54,9 @@ void permit::give_up()
     wake();
 }
 
-std::optional<bad_news> permit::take_news()
+std::unique_ptr<bad_news> permit::take_news()
 {
-    return std::exchange(news_, std::nullopt);
+    return std::move(news_);
 }
 
 std::size_t permit::position() const
@@ -152,7 +152,7 @@ void admission::tell(const lane_key& lane, const bad_news& news)
 {
     for (auto& [ticket, waits] : waiting_) {
         if (waits->lane_ == lane) {
-            waits->news_ = news;
+            waits->news_ = std::make_unique<bad_news>(news);
             waits->wake();
         }
     }

@@ -9,6 +9,7 @@
 #include "call/fault.hpp"
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -51,7 +52,7 @@ public:
     void give_up();
     bool given_up() const { return given_up_; }
     // Bad news that came since it was last asked.
-    std::optional<bad_news> take_news();
+    std::unique_ptr<bad_news> take_news();
 
     // 0: it does not wait, or takes nobody's turn.
     std::size_t position() const;
@@ -80,7 +81,7 @@ private:
     bool granted_ = false;
     bool directly_ = false;
     bool given_up_ = false;
-    std::optional<bad_news> news_;
+    std::unique_ptr<bad_news> news_;
     std::optional<event> woken_;  // only who waits needs one
 };
 

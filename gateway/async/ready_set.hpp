@@ -87,6 +87,7 @@ public:
             return asio::async_initiate<const asio::deferred_t, void()>(
                 [this](auto resume) { then(std::move(resume)); }, asio::deferred);
         }
+        bool waits() const { return static_cast<bool>(waits_); }
         // Whoever waits goes on when all that is ready now has been told, in the order of these
         // calls: so many that leave at once are all noticed before anything is done about the
         // first.

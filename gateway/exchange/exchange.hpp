@@ -23,6 +23,7 @@
 namespace gateway {
 
 class live_call;
+struct outgoing;
 
 class exchange : public service {
 public:
@@ -84,47 +85,66 @@ private:
 
     // Where to: exchange.cpp
     awaitable<void> straight(live_call& live, site& where);
+    site& straight_to(const call& c) const;
+    bool turned_away(live_call& live);
+    bool ended(live_call& live);
+    void unreachable(live_call& live);
+    ending refusal(fault_code code, std::string why, int retry_after) const;
+
+    // What wants a model: queued.cpp
     awaitable<void> queued(live_call& live, way which, fleet::found known);
     bool prepared(live_call& live, const attempts& tries, target& t, ending& last,
                   fleet::found found);
     awaitable<bool> next_model(live_call& live, attempts& tries, target& t, ending& last);
     awaitable<bool> wait_for_turn(live_call& live, permit& p, const target& t,
-                                  const attempts& tries, std::optional<bad_news>& news);
-    awaitable<ending> try_at(live_call& live, permit& p, const attempts& tries, const target& t);
+                                  const attempts& tries, std::unique_ptr<bad_news>& news);
+    attempt_at next_try(live_call& live, permit& p, const attempts& tries, const target& t) const;
     awaitable<bool> goes_on(live_call& live, permit& p, attempts& tries, target& t, ending& e,
                             place_id at);
+    std::unique_ptr<permit> line_up(live_call& live, way which, const target& t);
+    void wishes(live_call& live, const target& t);
+    ending heard(live_call& live, const target& t, const bad_news& news);
     bool admitted(live_call& live, permit& p);
     bool goes_past(const attempts& tries) const;
     std::optional<duration> held_for(live_call& live, const lane_key& lane,
                                      const attempts& tries) const;
     void count_fallback(live_call& live, const std::string& to);
-    bool ended(live_call& live);
+    std::vector<std::string> fallbacks_of(const call& c) const;
+    models::wish wish_of(const call& c, const target& t) const;
+    unsigned largest_pool() const;
+    place_set others(const target& t, place_id tried) const;
+    static ending told(const bad_news& news);
+    static int retry_after(std::optional<duration> turn);
 
     // Of several upstreams as of one: of_all.cpp
     awaitable<bool> answered_for_all(live_call& live);
     awaitable<void> learn_model(live_call& live);
 
+    // How it ended: finish.cpp
     // `at`: where one that was never sent would have gone; none: the first upstream.
     void finish(live_call& live, const ending& e, const site* at = nullptr);
-    site& straight_to(const call& c) const;
-    std::vector<std::string> fallbacks_of(const call& c) const;
-    models::wish wish_of(const call& c, const target& t) const;
-    unsigned largest_pool() const;
-    place_set others(const target& t, place_id tried) const;
-    ending refusal(fault_code code, std::string why, int retry_after) const;
     // No upstream that has the model is up, of those that are not barred.
     ending no_way_to(const std::string& model, place_set barred) const;
     bad_news out_of_reach(const target& t) const;
-    static ending told(const bad_news& news);
     static std::string words_of(const ending& e);
-    static int retry_after(std::optional<duration> turn);
 
     // One try: try_once.cpp
     awaitable<ending> try_once(live_call& live, attempt_at& at);
+    void attend(live_call& live, attempt_at& at, stop& work,
+                std::optional<models::presence>& present) const;
+    void leave(live_call& live, models::presence& present, const ending& e, const stop& work,
+               const attempt_at& at);
+    awaitable<lease> connected(live_call& live, attempt_at& at, stop& work, ending& e);
     awaitable<ending> send_and_relay(live_call& live, attempt_at& at, lease& l, stop& work,
                                      bool& stale);
-    awaitable<ending> read_head(live_call& live, upstream_connection& c, answer& into,
-                                std::size_t& begin, std::size_t& have, stop& work);
+    static std::optional<outgoing> changed(const call& c, const attempt_at& at);
+    awaitable<void> upload_over(live_call& live, upstream_connection& to, upload_state& up,
+                                bool& clean, ending& e);
+    bool head_has_come(live_call& live, upstream_connection& c, answer& into, std::size_t& begin,
+                       std::size_t& have, ending& e) const;
+    ending lost_before_its_head(live_call& live, stop& work, std::string_view come,
+                                error_code why) const;
+    ending failed(std::string why) const;
     awaitable<void> send_upload(call& c, upstream_connection& to, duration patience,
                                 std::shared_ptr<upload_state> s);
     ending stopped(live_call& live, stop& work) const;

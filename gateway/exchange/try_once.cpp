@@ -69,12 +69,11 @@ exchange::ending exchange::stopped(live_call& live, stop& work) const
                retry::no, 0);
 }
 
-awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
+// Its model's watch over it.
+void exchange::attend(live_call& live, attempt_at& at, stop& work,
+                      std::optional<models::presence>& present) const
 {
-    auto& c = live.what();
-    stop work;  // of this attempt: the call's own end, or a limit passed
-    stop::hook on_end(live.ending(), [&] { work.request(live.ending().why(), steady::now()); });
-    std::optional<models::presence> present;
+    const auto& c = live.what();
     if (at.what != nullptr) {
         models::presence::facts f;
         f.runner = at.what->lane.model;
@@ -94,51 +93,71 @@ awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
         at.present = &*present;
     }
     if (c.what != kind::management)
-        live.watch(present ? &*present : nullptr, work);
+        live.watch(at.present, work);
+}
+
+// Ended, and how its model has come out of it.
+void exchange::leave(live_call& live, models::presence& present, const ending& e, const stop& work,
+                     const attempt_at& at)
+{
+    auto now = steady::now();
+    if (e.how == outcome::timed_out)
+        counted_.timed_out(work.why() == stop_reason::too_long ? "total" : live.passed_limit());
+    if (e.how == outcome::timed_out && work.why() == stop_reason::silent)
+        present.expired(work.since(), now);  // the socket is closed by now
+    else if (e.how == outcome::upstream_status)
+        present.finished(at.ran, now);
+}
+
+// A new connection; none when there is no way, as `e` then says.
+awaitable<lease> exchange::connected(live_call& live, attempt_at& at, stop& work, ending& e)
+{
+    auto got = co_await at.where.pool.connect(work, live.limits().connect);
+    lease l;
+    e = {};
+    if (got) {
+        l = std::move(*got);
+    } else if (work.requested()) {
+        e = stopped(live, work);
+    } else {
+        e.how = outcome::connect_failed;
+        e.why = {fault_code::no_upstream, got.error().message, whose::upstream, retry::elsewhere,
+                 10};
+        e.unsent = true;
+    }
+    co_return l;
+}
+
+awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
+{
+    stop work;  // of this attempt: the call's own end, or a limit passed
+    stop::hook on_end(live.ending(), [&] { work.request(live.ending().why(), steady::now()); });
+    std::optional<models::presence> present;
+    attend(live, at, work, present);
     ending e;
-    auto connect = live.limits().connect;
     for (bool fresh : {false, true}) {
         lease l;
         if (!fresh)
             l = at.where.pool.take_idle();
-        if (!l) {
-            auto got = co_await at.where.pool.connect(work, connect);
-            if (!got) {
-                if (work.requested()) {
-                    e = stopped(live, work);
-                } else {
-                    e = {};
-                    e.how = outcome::connect_failed;
-                    e.why = {fault_code::no_upstream, got.error().message, whose::upstream,
-                             retry::elsewhere, 10};
-                    e.unsent = true;
-                }
-                break;
-            }
-            l = std::move(*got);
-        }
+        if (!l)
+            l = co_await connected(live, at, work, e);
+        if (!l)
+            break;
         bool stale = false;
         {
             stop::hook on_stop(work, [&] { l->close(); });
             e = co_await send_and_relay(live, at, l, work, stale);
         }
-        if (!stale || fresh || c.streamed != nullptr)
+        if (!stale || fresh || live.what().streamed != nullptr)
             break;
         // The upstream had closed an idle connection: the call was not begun there. Once more, on a
         // fresh one; the attempt is told all the same.
         live.tried(e.how, 0, "a kept connection had been closed; sent again on a new one");
-        live.tries(at.where.name, at.what != nullptr ? at.what->model : c.model);
+        live.tries(at.where.name, at.what != nullptr ? at.what->model : live.what().model);
     }
     live.unwatch();
-    if (present) {
-        auto now = steady::now();
-        if (e.how == outcome::timed_out)
-            counted_.timed_out(work.why() == stop_reason::too_long ? "total" : live.passed_limit());
-        if (e.how == outcome::timed_out && work.why() == stop_reason::silent)
-            present->expired(work.since(), now);  // the socket is closed by now
-        else if (e.how == outcome::upstream_status)
-            present->finished(at.ran, now);
-    }
+    if (present)
+        leave(live, *present, e, work, at);
     co_return e;
 }
 
@@ -185,31 +204,36 @@ awaitable<void> exchange::send_upload(call& c, upstream_connection& to, duration
     s->over.tell();
 }
 
+// The client's own bytes are sent, unless a rule names a change (SPEC §4).
+std::optional<outgoing> exchange::changed(const call& c, const attempt_at& at)
+{
+    if (at.what == nullptr)
+        return std::nullopt;
+    auto edits = at.what->edits;
+    edits.num_ctx = at.context;
+    return edits.none() ? std::nullopt : std::optional(outgoing_with(c, edits));
+}
+
 awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at& at, lease& l,
                                                      stop& work, bool& stale)
 {
     auto& c = live.what();
-    // The client's own bytes, unless a rule names a change (SPEC §4).
-    std::optional<outgoing> changed;
-    if (at.what != nullptr) {
-        auto edits = at.what->edits;
-        edits.num_ctx = at.context;
-        if (!edits.none())
-            changed = outgoing_with(c, edits);
+    {
+        const auto other = changed(c, at);
+        const auto& body = other ? other->body : c.body;
+        std::optional<std::uint64_t> length;
+        if (c.streamed != nullptr)
+            length = c.streamed_length;
+        else if (c.has_body)
+            length = body.size();
+        const auto head =
+            request_head(at.where.pool.url(), c.method, c.target, other ? other->fields : c.fields,
+                         length, c.streamed != nullptr);
+        // Even when the write fails an answer may be there already; the read tells.
+        upstream_connection::parts request{asio::buffer(head), asio::buffer(body)};
+        if (!l->write_now(request))
+            co_await l->write(request);
     }
-    const auto& body = changed ? changed->body : c.body;
-    std::optional<std::uint64_t> length;
-    if (c.streamed != nullptr)
-        length = c.streamed_length;
-    else if (c.has_body)
-        length = body.size();
-    auto head = request_head(at.where.pool.url(), c.method, c.target,
-                             changed ? changed->fields : c.fields, length, c.streamed != nullptr);
-    // Even when the write fails an answer may be there already; the read tells.
-    upstream_connection::parts request{asio::buffer(head), asio::buffer(body)};
-    if (!l->write_now(request))
-        co_await l->write(request);
-    changed.reset();
     if (work.requested())
         co_return stopped(live, work);
     live.sent();
@@ -223,38 +247,22 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     std::size_t begin = 0, have = 0;
     bool clean = false;
     auto asked_at = steady::now();
-    auto e = co_await read_head(live, *l, a, begin, have, work);
+    ending e;
+    while (!head_has_come(live, *l, a, begin, have, e)) {
+        auto [ec, n] = co_await l->read(have);
+        have += n;
+        if (ec || work.requested()) {
+            e = lost_before_its_head(live, work, {l->data(), have}, ec);
+            break;
+        }
+    }
     if (e.how == outcome::ok)
         e = co_await relay(live, at, *l, a, begin, have, work, clean);
     else
         stale = l->used_before && !work.requested() && e.unsent &&
                 steady::now() - asked_at < closed_at_once;
-    if (up) {
-        if (up->running) {
-            clean = false;
-            l->close();
-            c.streamed->abandon();
-            while (up->running)
-                co_await up->over.wait_until();
-        }
-        if (up->not_taken && e.how == outcome::upstream_failed) {
-            e = {};
-            e.how = outcome::timed_out;
-            e.why = {fault_code::timed_out,
-                     "the upstream took nothing of the body for " + in_seconds(live.limits().idle) +
-                         " s (timeouts.idle)",
-                     whose::upstream, retry::elsewhere, 0};
-        } else if (up->client_failed && e.how != outcome::ok && !live.to().at().head_committed) {
-            bool broken = c.streamed->broken();
-            auto code = broken ? fault_code::bad_request : fault_code::client_gone;
-            auto why =
-                broken ? "the body's framing is broken, or it came too slowly (limits.body_rate)"
-                       : "the client stopped sending";
-            e = {};
-            e.how = broken ? outcome::refused : outcome::client_gone;
-            e.why = {code, why, whose::client, retry::no, 0};
-        }
-    }
+    if (up)
+        co_await upload_over(live, *l, *up, clean, e);
     if (clean)
         l.keep();
     else
@@ -262,47 +270,83 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     co_return e;
 }
 
-awaitable<exchange::ending> exchange::read_head(live_call& live, upstream_connection& c,
-                                                answer& into, std::size_t& begin, std::size_t& have,
-                                                stop& work)
+// Returns when nothing of the upload is under way any more, the answer having ended like that.
+awaitable<void> exchange::upload_over(live_call& live, upstream_connection& to, upload_state& up,
+                                      bool& clean, ending& e)
 {
-    auto broken = [](const std::string& why) {
-        ending e;
-        e.how = outcome::upstream_failed;
-        e.why = {fault_code::upstream_failed, why, whose::upstream, retry::elsewhere, 0};
-        return e;
-    };
-    bool to_head = live.what().method == "HEAD";
+    auto& body = *live.what().streamed;
+    if (up.running) {
+        clean = false;
+        to.close();
+        body.abandon();
+        while (up.running)
+            co_await up.over.wait_until();
+    }
+    if (up.not_taken && e.how == outcome::upstream_failed) {
+        e = {};
+        e.how = outcome::timed_out;
+        e.why = {fault_code::timed_out,
+                 "the upstream took nothing of the body for " + in_seconds(live.limits().idle) +
+                     " s (timeouts.idle)",
+                 whose::upstream, retry::elsewhere, 0};
+    } else if (up.client_failed && e.how != outcome::ok && !live.to().at().head_committed) {
+        bool broken = body.broken();
+        auto code = broken ? fault_code::bad_request : fault_code::client_gone;
+        auto why = broken ? "the body's framing is broken, or it came too slowly (limits.body_rate)"
+                          : "the client stopped sending";
+        e = {};
+        e.how = broken ? outcome::refused : outcome::client_gone;
+        e.why = {code, why, whose::client, retry::no, 0};
+    }
+}
+
+// Looks for the head of the answer in the `have` bytes that have come of it: its body begins at
+// `begin`. True when it is there, or broken, as `e` then says.
+bool exchange::head_has_come(live_call& live, upstream_connection& c, answer& into,
+                             std::size_t& begin, std::size_t& have, ending& e) const
+{
     for (;;) {
         std::string_view seen(c.data(), have);
-        if (auto at = seen.find("\r\n\r\n"); at != std::string_view::npos) {
-            auto parsed = parse_answer(seen.substr(0, at + 4), to_head);
-            if (!parsed)
-                co_return broken(parsed.error().message);
-            if (!parsed->interim) {
-                into = std::move(*parsed);
-                begin = at + 4;
-                co_return ending{};
-            }
-            have -= at + 4;
-            std::memmove(c.data(), c.data() + at + 4, have);
-            continue;
+        auto at = seen.find("\r\n\r\n");
+        if (at == std::string_view::npos) {
+            bool full = have == upstream_connection::capacity;
+            if (full)
+                e = failed("the upstream's answer is broken: its head is too long");
+            return full;
         }
-        if (have == upstream_connection::capacity)
-            co_return broken("the upstream's answer is broken: its head is too long");
-        auto [ec, n] = co_await c.read(have);
-        if (work.requested())
-            co_return stopped(live, work);
-        if (ec) {
-            auto e =
-                broken("the upstream closed the connection before its answer: " + ec.message());
-            e.broke = true;
-            // What is no beginning of an answer was left over from the one before.
-            e.unsent = !std::string_view(c.data(), have).starts_with("HTTP/");
-            co_return e;
+        auto parsed = parse_answer(seen.substr(0, at + 4), live.what().method == "HEAD");
+        if (!parsed) {
+            e = failed(parsed.error().message);
+            return true;
         }
-        have += n;
+        if (!parsed->interim) {
+            into = std::move(*parsed);
+            begin = at + 4;
+            return true;
+        }
+        have -= at + 4;
+        std::memmove(c.data(), c.data() + at + 4, have);
     }
+}
+
+exchange::ending exchange::lost_before_its_head(live_call& live, stop& work, std::string_view come,
+                                                error_code why) const
+{
+    if (work.requested())
+        return stopped(live, work);
+    auto e = failed("the upstream closed the connection before its answer: " + why.message());
+    e.broke = true;
+    // What is no beginning of an answer was left over from the one before.
+    e.unsent = !come.starts_with("HTTP/");
+    return e;
+}
+
+exchange::ending exchange::failed(std::string why) const
+{
+    ending e;
+    e.how = outcome::upstream_failed;
+    e.why = {fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
+    return e;
 }
 
 }  // namespace gateway

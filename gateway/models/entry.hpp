@@ -11,7 +11,7 @@ struct models::entry {
     std::string as;    // the name it was last called by
     silence quiet;
     parallel beside;
-    std::set<presence*> out;
+    boost::intrusive::list<presence, boost::intrusive::constant_time_size<false>> out;
     bool served = true;               // a call of it has gone out since it was loaded
     std::optional<unload_plan> plan;  // while it is unloading or stuck
     unsigned requests_out = 0;        // unload requests not yet answered

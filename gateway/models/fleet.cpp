@@ -39,7 +39,7 @@ void fleet::attach(admission& generations, admission& embeddings)
     generations_ = &generations;
     embeddings_ = &embeddings;
     for (auto* a : {generations_, embeddings_}) {
-        a->on_change([this] { think_soon(); });
+        a->on_change([this] { changed(); });
         a->on_direct_over([this](place_id p) { direct_over(p); });
     }
 }
@@ -63,6 +63,7 @@ void fleet::configured()
     for (auto* a : {generations_, embeddings_})
         a->set_limits(l);
     for (auto* s : sites_) {
+        places_[s->place]->has_budget = settings->upstreams[s->place].vram.has_value();
         set_capacities(s->place);
         for (const auto* some : {&before, &limits_})
             for (const auto& [runner, n] : *some)
@@ -204,8 +205,10 @@ fleet::found fleet::as_known(const std::string& model)
         if (has != listed::yes)
             continue;
         const auto* facts = s->names.facts(model);
-        if (f.runner.empty())
+        if (f.facts == nullptr && facts != nullptr) {
+            f.facts = facts;
             f.runner = s->names.runner_of(model, facts);
+        }
         f.remote = f.remote || (facts != nullptr && facts->remote);
     }
     if (f.listed != listed::yes)
@@ -254,29 +257,23 @@ void fleet::forget_tags()
         s->names.forget();
 }
 
-std::string fleet::options_of(const call& c, std::string_view body, const body_facts& facts,
-                              const std::string& model, bool pinned) const
+std::string fleet::options_of(const call& c, const std::string& model, const found& f,
+                              bool pinned) const
 {
-    const model_facts* own = nullptr;
-    std::string runner = model;
-    for (auto* s : sites_) {
-        own = s->names.facts(model);
-        if (own != nullptr) {
-            runner = s->names.runner_of(model, own);
-            break;
-        }
-    }
     std::string text;
+    const auto* own = f.facts;
     bool native = c.words == dialect::native && c.where != endpoint::other;
     if (native && !pinned)
-        text = load_options::of(body, facts, own != nullptr ? own->parameters : std::string(),
-                                own == nullptr || own->shifts)
+        text = load_options::of(
+                   c.body, c.facts,
+                   own != nullptr ? std::string_view(own->parameters) : std::string_view(),
+                   own == nullptr || own->shifts)
                    .text();
-    if (own == nullptr || runner == model)
+    if (own == nullptr || f.runner == model)
         return text;
     // Another name on the same blob may come with other parameters: then it is another runner.
     for (auto* s : sites_)
-        if (const auto* theirs = s->names.facts(runner))
+        if (const auto* theirs = s->names.facts(f.runner))
             if (load_parameters(theirs->parameters) != load_parameters(own->parameters))
                 return text + '\x1f' + model;
     return text;

@@ -66,8 +66,9 @@ public:
     struct found {
         catalogue::listed listed = catalogue::listed::unknown;  // yes: by at least one
         place_set missing = 0;                                  // places known not to have it
-        std::string runner;   // the name to ask everything else by
-        bool remote = false;  // it runs on another host, and takes nothing here
+        std::string runner;                  // the name to ask everything else by
+        bool remote = false;                 // it runs on another host, and takes nothing here
+        const model_facts* facts = nullptr;  // if known: until the caller next waits
     };
     // Where is this model (canonical name)? Asks those upstreams that did not list it, and for its
     // facts those that do.
@@ -79,9 +80,10 @@ public:
     bool out_of_reach(const std::string& model) const;
     // Models may have come or gone.
     void forget_tags();
-    // The load-time options a call wishes for, as its lane has them.
-    std::string options_of(const call& c, std::string_view body, const body_facts& facts,
-                           const std::string& runner, bool pinned) const;
+    // The load-time options a call wishes for that is made for `model`, of which find() says `f`,
+    // as its lane has them.
+    std::string options_of(const call& c, const std::string& model, const found& f,
+                           bool pinned) const;
 
     // --- a call that wants a model ---
 
@@ -109,7 +111,7 @@ public:
     place_set open_to(const lane_key& lane) const override;
     std::vector<outlook> outlooks(const std::vector<waiting_lane>& lanes,
                                   instant now) const override;
-    void changed() override { think_soon(); }
+    void changed() override;
     void learned(place_id p, const std::string& runner) override;
     void in_vain(const std::string& runner, const std::string* options,
                  const bad_news& news) override;
@@ -129,6 +131,7 @@ private:
         bool seen = false;
     };
 
+    bool idle() const;
     void think_soon();
     void think();
     void carry_out(const std::vector<swaps::action>& todo);
@@ -162,7 +165,6 @@ private:
     std::set<std::string, std::less<>> strict_;            // runners that reuse no larger context
     std::vector<std::pair<lane_key, bad_news>> in_vain_;   // of this look
     const instant began_ = steady::now();
-    bool thinking_soon_ = false;
     ready_set::place thinks_;
     bool closing_ = false;
     alarm look_;

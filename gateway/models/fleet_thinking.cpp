@@ -9,14 +9,29 @@ namespace gateway {
 
 using namespace std::chrono_literals;
 
+// Has it nothing to think about, whatever may have changed? So it is when calls come and go and
+// none waits.
+bool fleet::idle() const
+{
+    if (generations_->view().anybody_waits() || embeddings_->view().anybody_waits() ||
+        !wishes_.empty())
+        return false;
+    return std::all_of(places_.begin(), places_.end(), [](const auto& s) {
+        return s->held.empty() && s->retiring.empty() && s->direct_lanes.empty() &&
+               s->busy_limit == 0;
+    });
+}
+
+void fleet::changed()
+{
+    if (!idle())
+        think_soon();
+}
+
 void fleet::think_soon()
 {
-    if (std::exchange(thinking_soon_, true))
-        return;
-    thinks_.then([this] {
-        thinking_soon_ = false;
-        think();
-    });
+    if (!thinks_.waits())
+        thinks_.then([this] { think(); });
 }
 
 std::size_t fleet::out(place_id p, const std::string& runner) const
@@ -158,9 +173,6 @@ void fleet::recover(instant now)
 void fleet::think()
 {
     auto now = steady::now();
-    auto settings = with_.settings();
-    for (place_id p = 0; p < places_.size(); ++p)
-        places_[p]->has_budget = settings->upstreams[p].vram.has_value();
     recover(now);
     bool somebody = generations_->view().anybody_waits() || embeddings_->view().anybody_waits();
     std::vector<swaps::action> todo;
@@ -179,14 +191,12 @@ void fleet::think()
     }
     for (auto at = wishes_.begin(); at != wishes_.end();)
         at = std::exchange(at->second.seen, false) ? std::next(at) : wishes_.erase(at);
-    bool doors_moved = false;
     for (place_id p = 0; p < places_.size(); ++p) {
         auto& s = *places_[p];
         std::set<std::string, std::less<>> held;
         for (const auto& a : todo)
             if (a.place == p && a.what == swaps::step::hold)
                 held.insert(a.model);
-        doors_moved = doors_moved || held.size() < s.held.size() || held != s.held;
         s.held = std::move(held);
         std::erase_if(s.retiring, [&](const std::string& name) {
             auto at = sites_[p]->loaded.book().state(name);

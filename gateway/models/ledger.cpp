@@ -244,9 +244,10 @@ bool ledger::serves(const entry& e, const std::string& options, bool reuse, inst
     if (e.foreign) {
         // Loaded by somebody else: the wish for nothing is taken for the same as theirs, and one
         // for just the context it has.
+        if (options.empty())
+            return true;
         auto wish = load_options::read(options);
-        return options.empty() ||
-               (wish.without_num_ctx().empty() && e.context != 0 && wish.num_ctx() == e.context);
+        return wish.without_num_ctx().empty() && e.context != 0 && wish.num_ctx() == e.context;
     }
     if (e.options == options)
         return true;

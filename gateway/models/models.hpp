@@ -17,11 +17,12 @@
 #include "telemetry/metrics.hpp"
 #include "upstream/pool.hpp"
 
+#include <boost/intrusive/list.hpp>
+
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -98,7 +99,8 @@ public:
 
     struct entry;
     // A call of a model is out. Its destructor notes that the call left, unless it was finished.
-    class presence {
+    class presence : public boost::intrusive::list_base_hook<
+                         boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     public:
         struct facts {
             std::string runner;

@@ -13,7 +13,7 @@ models::presence::presence(models& of, facts f, duration limit, std::function<vo
 {
     auto now = steady::now();
     model_.quiet.started(id_, limit, now);
-    model_.out.insert(this);
+    model_.out.push_back(*this);
     model_.served = true;
     of_.ledger_.call_began(model_.name, now);
     if (what_.measured)
@@ -34,7 +34,7 @@ models::presence::~presence()
 void models::presence::out_no_more(instant now)
 {
     out_ = false;
-    model_.out.erase(this);
+    unlink();
     auto within = of_.with_.settings()->unload.verify_within;
     if (what_.keep_alive)
         of_.ledger_.keeps_its_own_time(model_.name, *what_.keep_alive, now);

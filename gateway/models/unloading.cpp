@@ -34,12 +34,15 @@ void models::unload(const std::string& runner, const char* reason)
     log::warn("unloading a model",
               {{"upstream", with_.upstream}, {"model", m.name}, {"reason", reason}});
     ledger_.unload_begins(m.name, steady::now());
-    // Its other silent calls end as timed out. Each takes itself off the list as it ends, so a
-    // copy.
-    auto others = std::vector<presence*>(m.out.begin(), m.out.end());
-    for (auto* p : others)
-        if (m.out.count(p) != 0)
-            p->on_silent_();
+    // Its other silent calls end as timed out; whichever ends now takes itself off the list.
+    decltype(m.out) others;
+    others.swap(m.out);
+    while (!others.empty()) {
+        auto& p = others.front();
+        others.pop_front();
+        m.out.push_back(p);
+        p.on_silent_();
+    }
     spawn(with_.io, "unload", carry_out(m, reason));
     with_.news.changed();
 }
