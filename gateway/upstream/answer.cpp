@@ -1,17 +1,28 @@
+// Beast's basic_parser reads the grammar, into views of the head and never into its header map.
 #include "upstream/answer.hpp"
 
 #include "base/text.hpp"
 
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/status.hpp>
 
 #include <algorithm>
-#include <array>
+#include <functional>
+#include <list>
+#include <vector>
 
 namespace gateway {
 namespace {
 
 namespace http = boost::beast::http;
+using beast_error = boost::beast::error_code;
+using beast_view = boost::beast::string_view;
+
+std::string_view view(beast_view s)
+{
+    return {s.data(), s.size()};
+}
 
 fault bad(std::string why)
 {
@@ -32,28 +43,94 @@ bool is_ours(http::field f, std::string_view name)
         case http::field::transfer_encoding:
         case http::field::upgrade:
         case http::field::content_length: return true;
-        default:
-            return iequals(name, "x-request-id") || iequals(name, "server-timing") ||
-                   istarts_with(name, "x-gateway-") || istarts_with(name, "access-control-");
+        default: break;
+    }
+    switch (to_lower(name.front())) {
+        case 'a': return istarts_with(name, "access-control-");
+        case 's': return iequals(name, "server-timing");
+        case 'x': return iequals(name, "x-request-id") || istarts_with(name, "x-gateway-");
+        default: return false;
     }
 }
+
+struct line {
+    http::field field;
+    std::string_view name;
+    std::string_view value;
+};
+
+class answer_reader final : public http::basic_parser<false> {
+public:
+    explicit answer_reader(std::string_view head) : head_(head)
+    {
+        constexpr std::size_t usual_lines = 16;
+        lines_.reserve(usual_lines);
+        header_limit(static_cast<std::uint32_t>(head.size() + 1));
+        skip(true);
+    }
+
+    bool is_http_1_0() const { return version_ < 11; }
+    int status() const { return status_; }
+    std::string_view reason() const { return reason_; }
+    // Lines of one name stand together, after the first of them.
+    const std::vector<line>& lines() const { return lines_; }
+
+private:
+    void on_response_impl(int status, beast_view reason, int version, beast_error&) override
+    {
+        status_ = status;
+        reason_ = view(reason.empty() ? http::obsolete_reason(http::int_to_status(unsigned(status)))
+                                      : reason);
+        version_ = version;
+    }
+
+    void on_field_impl(http::field f, beast_view name, beast_view value, beast_error&) override
+    {
+        line l{f, view(name), view(value)};
+        // One that was folded over several lines stands in the parser's memory, and only for now.
+        bool in_head =
+            std::less_equal<>()(head_.data(), l.value.data()) &&
+            std::less_equal<>()(l.value.data() + l.value.size(), head_.data() + head_.size());
+        if (!in_head)
+            l.value = unfolded_.emplace_back(l.value);
+        auto last = std::find_if(lines_.rbegin(), lines_.rend(), [&](const line& before) {
+            return before.field == f && iequals(before.name, l.name);
+        });
+        lines_.insert(last == lines_.rend() ? lines_.end() : last.base(), l);
+    }
+
+    void on_request_impl(http::verb, beast_view, beast_view, int, beast_error&) override {}
+    void on_header_impl(beast_error&) override {}
+    void on_body_init_impl(boost::optional<std::uint64_t> const&, beast_error&) override {}
+    std::size_t on_body_impl(beast_view body, beast_error&) override { return body.size(); }
+    void on_chunk_header_impl(std::uint64_t, beast_view, beast_error&) override {}
+    std::size_t on_chunk_body_impl(std::uint64_t, beast_view body, beast_error&) override
+    {
+        return body.size();
+    }
+    void on_finish_impl(beast_error&) override {}
+
+    std::string_view head_;
+    int version_ = 0;
+    int status_ = 0;
+    std::string_view reason_;
+    std::vector<line> lines_;
+    std::list<std::string> unfolded_;
+};
 
 }  // namespace
 
 boost::system::result<answer, fault> parse_answer(std::string_view bytes, bool to_head)
 {
-    http::response_parser<http::empty_body> parser;
-    parser.header_limit(std::uint32_t(bytes.size() + 1));
-    parser.skip(true);
+    answer_reader head(bytes);
     error_code ec;
-    parser.put(boost::asio::buffer(bytes), ec);
-    if (ec || !parser.is_header_done())
+    head.put(boost::asio::buffer(bytes.data(), bytes.size()), ec);
+    if (ec || !head.is_header_done())
         return bad(ec ? ec.message() : "no head");
 
-    const auto& m = parser.get();
     answer a;
-    a.head.status = int(m.result_int());
-    a.head.reason = m.reason();
+    a.head.status = head.status();
+    a.head.reason = head.reason();
     if (a.head.status < 100 || a.head.status > 599)
         return bad("status " + std::to_string(a.head.status));
     a.interim = a.head.status < 200;
@@ -62,45 +139,42 @@ boost::system::result<answer, fault> parse_answer(std::string_view bytes, bool t
 
     // What `Connection` names concerns only that connection too.
     std::vector<std::string_view> named;
-    bool close = m.version() < 11;
+    bool close = head.is_http_1_0();
     std::string_view coding, length;
     unsigned codings = 0, lengths = 0;
-    for (const auto& f : m) {
-        std::string_view value(f.value().data(), f.value().size());
-        if (f.name() == http::field::connection) {
-            for (auto token : split(value, ',')) {
+    for (const auto& l : head.lines()) {
+        if (l.field == http::field::connection) {
+            for (auto token : split(l.value, ',')) {
                 if (iequals(token, "close"))
                     close = true;
-                else if (iequals(token, "keep-alive") && m.version() < 11)
+                else if (iequals(token, "keep-alive") && head.is_http_1_0())
                     close = false;
                 named.push_back(token);
             }
-        } else if (f.name() == http::field::transfer_encoding) {
+        } else if (l.field == http::field::transfer_encoding) {
             ++codings;
-            coding = value;
-        } else if (f.name() == http::field::content_length) {
+            coding = l.value;
+        } else if (l.field == http::field::content_length) {
             ++lengths;
-            length = value;
+            length = l.value;
         }
     }
     a.head.fields.reserve(bytes.size());
-    for (const auto& f : m) {
-        std::string_view name(f.name_string().data(), f.name_string().size());
-        std::string_view value(f.value().data(), f.value().size());
-        if (is_ours(f.name(), name) ||
-            std::any_of(named.begin(), named.end(), [&](auto n) { return iequals(n, name); }))
+    for (const auto& l : head.lines()) {
+        if (is_ours(l.field, l.name) ||
+            std::any_of(named.begin(), named.end(), [&](auto n) { return iequals(n, l.name); }))
             continue;
-        if (f.name() == http::field::content_type)
-            a.head.content_type = value;
-        a.head.fields.append(name).append(": ").append(value).append("\r\n");
+        if (l.field == http::field::content_type)
+            a.head.content_type = l.value;
+        a.head.fields.append(l.name).append(": ").append(l.value).append("\r\n");
     }
 
-    if (codings > 1 || (codings == 1 && !iequals(trim(coding), "chunked")) ||
-        (codings == 1 && (lengths != 0 || m.version() < 11)))
+    if (codings > 1 || (codings == 1 && !iequals(coding, "chunked")) ||
+        (codings == 1 && (lengths != 0 || head.is_http_1_0())))
         return bad("its Transfer-Encoding is not understood");
     std::optional<std::uint64_t> size;
     if (lengths != 0) {
-        size = parse_uint(trim(length), std::uint64_t(1) << 60);
+        size = parse_uint(length, std::uint64_t(1) << 60);
         if (!size || lengths > 1)
             return bad("its Content-Length is not understood");
     }

@@ -114,3 +114,20 @@ TEST_CASE("an HTTP/1.0 answer keeps its connection only when it says so")
     REQUIRE(kept.has_value());
     CHECK(kept->keep_alive);
 }
+
+TEST_CASE("lines of one name are passed on together, and a folded one as one line")
+{
+    auto a = parse_answer(head("Set-Cookie: a=1\r\nX-Other: x\r\nset-cookie: b=2\r\nX-Same: 1\r\n"
+                               "X-Folded: one\r\n  two \r\n\tthree\r\nx-same:2\r\nX-Empty:\r\n"),
+                          false);
+    REQUIRE(a.has_value());
+    CHECK(a->head.fields ==
+          "Set-Cookie: a=1\r\nset-cookie: b=2\r\nX-Other: x\r\nX-Same: 1\r\nx-same: 2\r\n"
+          "X-Folded: one two three\r\nX-Empty: \r\n");
+}
+
+TEST_CASE("a status line without a reason is given the usual one")
+{
+    CHECK(parse_answer(head("", "HTTP/1.1 404 "), false)->head.reason == "Not Found");
+    CHECK(parse_answer(head("", "HTTP/1.1 404 Gone Away"), false)->head.reason == "Gone Away");
+}
