@@ -75,6 +75,22 @@ const char* skip_nested(const char* p, const char* end)
     return nullptr;
 }
 
+// Of a number, a true, a false or a null.
+bool ends_word(char c)
+{
+    switch (c) {
+        case ',':
+        case '}':
+        case ']':
+        case ' ':
+        case '\t':
+        case '\r':
+        case '\n':
+        case '\0': return true;
+        default: return false;
+    }
+}
+
 const char* skip_value(const char* p, const char* end)
 {
     if (p == end) {
@@ -87,7 +103,7 @@ const char* skip_value(const char* p, const char* end)
         return skip_nested(p + 1, end);
     }
     const char* begin = p;
-    while (p != end && std::strchr(",}] \t\r\n", *p) == nullptr) {
+    while (p != end && !ends_word(*p)) {
         ++p;
     }
     return p == begin ? nullptr : p;
@@ -211,6 +227,39 @@ void read_envelope(std::string_view envelope, record& r)
     });
 }
 
+// The members of a record that say something.
+enum class member : std::uint8_t {
+    other,
+    done,
+    error,
+    type,
+    prompt_eval_count,
+    eval_count,
+    duration,  // prompt_eval_duration or eval_duration
+    usage,
+    response,
+    message,
+};
+
+// Of the dozen members of a record few are as long as one of these: the length is looked at first.
+member member_named(std::string_view key)
+{
+    const auto named = [&](std::string_view name, member m) {
+        return key == name ? m : member::other;
+    };
+    switch (key.size()) {
+        case 4: return key == "done" ? member::done : named("type", member::type);
+        case 5: return key == "error" ? member::error : named("usage", member::usage);
+        case 7: return named("message", member::message);
+        case 8: return named("response", member::response);
+        case 10: return named("eval_count", member::eval_count);
+        case 13: return named("eval_duration", member::duration);
+        case 17: return named("prompt_eval_count", member::prompt_eval_count);
+        case 20: return named("prompt_eval_duration", member::duration);
+        default: return member::other;
+    }
+}
+
 // Where the value of the last member `key` (with its quotes) in `tail` begins; empty when nowhere.
 // Only a key can read so: in a string's text the quotes would be escaped.
 std::string_view last_value(std::string_view tail, std::string_view key)
@@ -236,25 +285,24 @@ record read_record(std::string_view json)
     record r;
     std::string_view message;
     r.whole = each_member(json, [&](std::string_view key, std::string_view value) {
-        if (key == "done") {
-            r.done = value == "true";
-        } else if (key == "error") {
-            bool object = value.front() == '{';
-            r.error = object || is_string(value);
-            r.error_text = object ? message_of(value) : r.error ? text_of(value) : std::string();
-        } else if (key == "type") {
-            r.type = unquoted(value);
-        } else if (key == "prompt_eval_count") {
-            r.prompt_tokens = parse_uint(value);
-        } else if (key == "eval_count") {
-            r.completion_tokens = parse_uint(value);
-        } else if (key == "prompt_eval_duration" || key == "eval_duration") {
-            add_duration(value, r);
-        } else if (key == "usage") {
-            read_usage(value, r);
-        } else if (key == "response" || key == "message") {
-            read_envelope(value, r);
-            message = key == "message" ? value : message;
+        switch (member_named(key)) {
+            case member::done: r.done = value == "true"; break;
+            case member::error: {
+                bool object = value.front() == '{';
+                r.error = object || is_string(value);
+                r.error_text = object    ? message_of(value)
+                               : r.error ? text_of(value)
+                                         : std::string();
+                break;
+            }
+            case member::type: r.type = unquoted(value); break;
+            case member::prompt_eval_count: r.prompt_tokens = parse_uint(value); break;
+            case member::eval_count: r.completion_tokens = parse_uint(value); break;
+            case member::duration: add_duration(value, r); break;
+            case member::usage: read_usage(value, r); break;
+            case member::message: message = value; [[fallthrough]];
+            case member::response: read_envelope(value, r); break;
+            case member::other: break;
         }
     });
     if (r.error_text.empty() && r.type == "error" && is_string(message)) {

@@ -143,6 +143,19 @@ TEST_CASE("the final native record tells the tokens")
     same_however_cut(framing::ndjson, endpoint::chat, native_chunk + native_last);
 }
 
+TEST_CASE("members that are named nearly like the ones that count say nothing")
+{
+    for (const char* name : {"dome", "Done", "d\\u006fne", "usagf", "messagE", "responsf",
+                             "eval_counT", "Eval_duration", "prompt_eval_counts", ""}) {
+        INFO(name);
+        stream_reader r(framing::one_piece, endpoint::chat);
+        r.feed("{\"" + std::string(name) + "\":7,\"eval_count\":2,\"prompt_eval_count\":3}");
+        CHECK(r.told().tokens.prompt_tokens == 3);
+        CHECK(r.told().tokens.completion_tokens == 2);
+        CHECK_FALSE(r.told().ran);
+    }
+}
+
 TEST_CASE("lines may end in CRLF and blank ones count for nothing")
 {
     std::string crlf;
