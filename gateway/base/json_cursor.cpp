@@ -103,7 +103,7 @@ bool json_cursor::fail(const char* why)
     return false;
 }
 
-char json_cursor::peek()
+char json_cursor::skip_space()
 {
     while (at_ != end_ && is_space(*at_)) {
         ++at_;
@@ -327,6 +327,9 @@ bool json_cursor::skip()
 
 std::string json_unescape(std::string_view raw)
 {
+    if (raw.find('\\') == std::string_view::npos) {
+        return std::string(raw);
+    }
     std::string text;
     text.reserve(raw.size());
     const char* p = raw.data();

@@ -27,7 +27,11 @@ public:
     const char* wrong() const { return wrong_; }
 
     // The first byte of what follows the white space; '\0' at the end of the text.
-    char peek();
+    char peek()
+    {
+        // Mostly there is none.
+        return at_ != end_ && static_cast<unsigned char>(*at_) > ' ' ? *at_ : skip_space();
+    }
 
     // Over one whole value of any kind.
     bool skip();
@@ -80,6 +84,7 @@ private:
     enum class step : std::uint8_t { item, closed, bad };
 
     bool fail(const char* why);
+    char skip_space();
     bool enter(char bracket);
     step next(char closing, bool first);
     bool colon();

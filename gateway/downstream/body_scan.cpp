@@ -104,6 +104,18 @@ constexpr std::array<std::string_view, 27> known_options = {"num_ctx",
                                                             "mirostat_tau",
                                                             "mirostat_eta"};
 
+bool is_known_option(std::string_view name)
+{
+    return std::find(known_options.begin(), known_options.end(), name) != known_options.end();
+}
+
+// Go compares such a key as it is written.
+bool is_plain(std::string_view key)
+{
+    return std::all_of(key.begin(), key.end(),
+                       [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+}
+
 // A key as Go compares it: escapes resolved, ASCII letters lower, U+017F as s, U+212A as k
 // (encoding/json fold.go). Keys with any other byte beyond ASCII, or too long, match nothing.
 class folded_key {
@@ -124,8 +136,7 @@ private:
 
 folded_key::folded_key(std::string_view raw)
 {
-    const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
-    if (raw.size() <= text_.size() && std::all_of(raw.begin(), raw.end(), is_plain)) {
+    if (raw.size() <= text_.size() && is_plain(raw)) {
         std::copy(raw.begin(), raw.end(), text_.begin());
         size_ = raw.size();
         return;
@@ -195,6 +206,7 @@ public:
     boost::system::result<body_facts, fault> run();
 
 private:
+    key matching(std::string_view name) const;
     bool member(std::string_view raw_key);
     bool value_of(key k);
     bool read_model(key k, byte_range at);
@@ -264,27 +276,34 @@ byte_range scan::skipped()
     return {begin, json_.at()};
 }
 
+key scan::matching(std::string_view name) const
+{
+    unsigned k = 0;
+    while (k < keys_end && ((matters_ >> k & 1) == 0 || name != key_names[k])) {
+        ++k;
+    }
+    return static_cast<key>(k);
+}
+
 bool scan::member(std::string_view raw_key)
 {
-    const folded_key folded(raw_key);
-    if (folded.comparable()) {
-        for (unsigned k = 0; k < keys_end; ++k) {
-            if ((matters_ >> k & 1) == 0 || folded.text() != key_names[k]) {
-                continue;
-            }
-            if (!folded.as_written()) {
-                return refuse("ambiguous body: the key \"" + std::string(key_names[k]) +
-                              "\" stands in another case");
-            }
-            if ((seen_ >> k & 1) != 0) {
-                return refuse("ambiguous body: the key \"" + std::string(key_names[k]) +
-                              "\" stands twice");
-            }
-            seen_ |= 1u << k;
-            return value_of(static_cast<key>(k));
+    key k = matching(raw_key);
+    if (k == keys_end && !is_plain(raw_key)) {
+        const folded_key folded(raw_key);
+        k = folded.comparable() ? matching(folded.text()) : keys_end;
+        if (k != keys_end && !folded.as_written()) {
+            return refuse("ambiguous body: the key \"" + std::string(key_names[k]) +
+                          "\" stands in another case");
         }
     }
-    return json_.skip();
+    if (k == keys_end) {
+        return json_.skip();
+    }
+    if ((seen_ >> k & 1) != 0) {
+        return refuse("ambiguous body: the key \"" + std::string(key_names[k]) + "\" stands twice");
+    }
+    seen_ |= 1u << k;
+    return value_of(k);
 }
 
 bool scan::value_of(key k)
@@ -357,9 +376,7 @@ bool scan::option(std::string_view raw_key)
     const folded_key folded(raw_key);
     if (folded.comparable()) {
         const std::string_view name = folded.text();
-        const bool known =
-            std::find(known_options.begin(), known_options.end(), name) != known_options.end();
-        if (known && !folded.as_written()) {
+        if (!folded.as_written() && is_known_option(name)) {
             return refuse("ambiguous body: the option \"" + std::string(name) +
                           "\" stands in another case");
         }
