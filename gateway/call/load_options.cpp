@@ -203,13 +203,14 @@ load_options load_options::of(std::string_view body, const body_facts& facts,
 load_options load_options::read(std::string_view text)
 {
     load_options o;
-    o.text_ = write(parse(text));
+    if (!text.empty())
+        o.text_ = write(parse(text));
     return o;
 }
 
 std::optional<std::uint64_t> load_options::num_ctx() const
 {
-    return context_of(parse(text_));
+    return text_.empty() ? std::nullopt : context_of(parse(text_));
 }
 
 std::string load_options::without_num_ctx() const
