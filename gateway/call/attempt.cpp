@@ -1,18 +1,28 @@
 // How the attempts of a call are written in error bodies, status pages and X-Gateway-Attempts.
 #include "call/attempt.hpp"
 
+#include "base/digits.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace gateway {
 
 namespace {
 
-constexpr bool is_plain(char c)
+constexpr auto plain_bytes = [] {
+    std::array<bool, 256> plain{};
+    for (unsigned char c : std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                            "0123456789:._-/+")) {
+        plain[c] = true;
+    }
+    return plain;
+}();
+
+bool is_plain(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= ':') || c == '.' ||
-           c == '_' || c == '-' || c == '/' || c == '+';
+    return plain_bytes[static_cast<unsigned char>(c)];
 }
 
 // A model's name is whatever the client wrote: only what can neither end the header nor be taken
@@ -75,36 +85,46 @@ std::string to_json(const std::vector<attempt>& attempts)
         out += word(a.what);
         out += '"';
         if (a.what == outcome::upstream_status) {
-            out += ",\"status\":" + std::to_string(a.status);
+            out += ",\"status\":";
+            append_number(out, a.status);
         }
         if (!a.error.empty()) {
             out += ",\"error\":";
             out += json_quote(a.error);
         }
-        out += ",\"ms\":" + std::to_string(a.ms) + '}';
+        out += ",\"ms\":";
+        append_number(out, a.ms);
+        out += '}';
     }
     out += ']';
     return out;
+}
+
+void append_header(std::string& to, const std::vector<attempt>& attempts)
+{
+    for (const auto& a : attempts) {
+        if (&a != &attempts.front()) {
+            to += ", ";
+        }
+        append_name(to, a.model);
+        to += '@';
+        append_name(to, a.upstream);
+        to += ";outcome=";
+        to += word(a.what);
+        if (a.what == outcome::upstream_status) {
+            to += ";status=";
+            append_number(to, a.status);
+        }
+        to += ";ms=";
+        append_number(to, a.ms);
+    }
 }
 
 std::string to_header(const std::vector<attempt>& attempts)
 {
     std::string out;
     out.reserve(attempts.size() * 80);  // most are shorter
-    for (const auto& a : attempts) {
-        if (!out.empty()) {
-            out += ", ";
-        }
-        append_name(out, a.model);
-        out += '@';
-        append_name(out, a.upstream);
-        out += ";outcome=";
-        out += word(a.what);
-        if (a.what == outcome::upstream_status) {
-            out += ";status=" + std::to_string(a.status);
-        }
-        out += ";ms=" + std::to_string(a.ms);
-    }
+    append_header(out, attempts);
     return out;
 }
 

@@ -40,5 +40,6 @@ std::string to_json(const std::vector<attempt>& attempts);
 
 // The value of X-Gateway-Attempts: llama3:latest@local;outcome=timed_out;ms=300004, …
 std::string to_header(const std::vector<attempt>& attempts);
+void append_header(std::string& to, const std::vector<attempt>& attempts);
 
 }  // namespace gateway

@@ -89,7 +89,7 @@ void client_sink::begin_fields(int status, std::string_view reason)
 {
     held_.reserve(512);
     held_ = manners_.http_1_0 ? "HTTP/1.0 " : "HTTP/1.1 ";
-    held_ += std::to_string(status);
+    append_number(held_, status);
     held_ += ' ';
     held_ += reason.empty() ? reason_of(status) : reason;
     held_ += "\r\nX-Request-Id: ";
@@ -105,8 +105,11 @@ void client_sink::end_fields(std::optional<std::uint64_t> length, bool no_body)
         manners_.keep_alive = false;  // an early answer: the rest of the upload is not read
     if (to_.lost_some())
         manners_.keep_alive = false;
-    if (known)
-        held_.append("Content-Length: ").append(std::to_string(*length)).append("\r\n");
+    if (known) {
+        held_ += "Content-Length: ";
+        append_number(held_, std::int64_t(*length));
+        held_ += "\r\n";
+    }
     if (no_body || manners_.head_only) {
         framing_ = frame_as::nothing;
     } else if (known) {
@@ -174,8 +177,11 @@ void client_sink::story_fields(const timing& t, const std::vector<attempt>& trie
     held_ += ", upstream;dur=";
     append_thousandths(held_, t.upstream_us);
     held_ += "\r\n";
-    if (needs_permit_ && !tried.empty())
-        held_.append("X-Gateway-Attempts: ").append(to_header(tried)).append("\r\n");
+    if (needs_permit_ && !tried.empty()) {
+        held_ += "X-Gateway-Attempts: ";
+        append_header(held_, tried);
+        held_ += "\r\n";
+    }
 }
 
 void client_sink::body(std::string_view bytes)
