@@ -4,28 +4,48 @@
 
 #include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 
 namespace gateway {
 
-inline void append_number(std::string& to, std::int64_t n)
+// The longest number has 19 digits, a sign and a point.
+constexpr std::size_t longest_number = 21;
+
+// These write at `to`, where there is room for the longest, and return the end of what they wrote.
+inline char* put_number(char* to, std::int64_t n)
 {
-    std::array<char, 24> digits;
-    auto end = std::to_chars(digits.data(), digits.data() + digits.size(), n).ptr;
-    to.append(digits.data(), end);
+    return std::to_chars(to, to + longest_number, n).ptr;
 }
 
 // So many thousandths: 1234 is "1.234", -5 is "-0.005".
+inline char* put_thousandths(char* to, std::int64_t n)
+{
+    auto all = std::uint64_t(n);
+    if (n < 0) {
+        *to++ = '-';
+        all = 0 - all;
+    }
+    to = put_number(to, std::int64_t(all / 1000));
+    auto rest = unsigned(all % 1000);
+    to[0] = '.';
+    to[1] = char('0' + rest / 100);
+    to[2] = char('0' + rest / 10 % 10);
+    to[3] = char('0' + rest % 10);
+    return to + 4;
+}
+
+inline void append_number(std::string& to, std::int64_t n)
+{
+    std::array<char, longest_number> digits;
+    to.append(digits.data(), put_number(digits.data(), n));
+}
+
 inline void append_thousandths(std::string& to, std::int64_t n)
 {
-    if (n < 0)
-        to += '-';
-    append_number(to, std::abs(n) / 1000);
-    to += '.';
-    for (int unit = 100; unit != 0; unit /= 10)
-        to += char('0' + std::abs(n) % 1000 / unit % 10);
+    std::array<char, longest_number> digits;
+    to.append(digits.data(), put_thousandths(digits.data(), n));
 }
 
 }  // namespace gateway

@@ -4,39 +4,86 @@
 #include "base/text.hpp"
 
 #include <poll.h>
-#include <spdlog/details/null_mutex.h>
-#include <spdlog/sinks/base_sink.h>
+#include <spdlog/sinks/sink.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstdio>
+#include <ctime>
+#include <limits>
+#include <memory>
 
 namespace gateway::log {
 namespace {
 
+// The beginning of a line up to the fraction of its second: UTC in JSON, else local time. Most
+// lines are of the same second as the one before.
+class line_begin {
+public:
+    explicit line_begin(bool json) : json_(json) {}
+
+    std::string_view of(std::time_t second)
+    {
+        if (second != second_) {
+            std::tm parts{};
+            json_ ? ::gmtime_r(&second, &parts) : ::localtime_r(&second, &parts);
+            size_ = std::strftime(text_.data(), text_.size(),
+                                  json_ ? R"({"time":"%Y-%m-%dT%H:%M:%S.)" : "%Y-%m-%d %H:%M:%S.",
+                                  &parts);
+            second_ = second;
+        }
+        return {text_.data(), size_};
+    }
+
+private:
+    bool json_;
+    std::time_t second_ = std::numeric_limits<std::time_t>::min();
+    std::array<char, 64> text_;
+    std::size_t size_ = 0;
+};
+
 // Gathers lines and hands them to standard error only when it takes them at once: a full pipe must
 // never stop the event loop. poll() promises at least PIPE_BUF bytes of room when it says
 // "writable".
-class patient_stderr : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+class patient_stderr : public spdlog::sinks::sink {
 public:
     std::uint64_t dropped() const { return dropped_; }
-
-protected:
-    void sink_it_(const spdlog::details::log_msg& message) override
+    bool json() const { return json_; }
+    void shape(bool json)
     {
-        spdlog::memory_buf_t line;
-        formatter_->format(message, line);
-        if (gathered_.size() + line.size() > most_gathered) {
+        json_ = json;
+        begin_ = line_begin(json);
+    }
+
+    void log(const spdlog::details::log_msg& message) override
+    {
+        using namespace std::chrono;
+        auto at = duration_cast<milliseconds>(message.time.time_since_epoch()).count();
+        auto begin = begin_.of(at / 1000);
+        auto fraction = unsigned(at % 1000);
+        const std::array<char, 3> thousandths{
+            char('0' + fraction / 100), char('0' + fraction / 10 % 10), char('0' + fraction % 10)};
+        auto before_level = std::string_view(json_ ? R"(+00:00","level":")" : " ");
+        auto level = spdlog::level::to_string_view(message.level);
+        auto after_level = std::string_view(json_ ? "\"," : " ");
+        auto end = std::string_view(json_ ? "}\n" : "\n");
+        if (gathered_.size() + begin.size() + thousandths.size() + before_level.size() +
+                level.size() + after_level.size() + message.payload.size() + end.size() >
+            most_gathered) {
             ++dropped_;
             return;
         }
-        gathered_.append(line.data(), line.size());
+        gathered_.append(begin)
+            .append(thousandths.data(), thousandths.size())
+            .append(before_level)
+            .append(level.data(), level.size())
+            .append(after_level)
+            .append(message.payload.data(), message.payload.size())
+            .append(end);
     }
 
-    void flush_() override
+    void flush() override
     {
         std::size_t written = 0;
         while (written < gathered_.size()) {
@@ -52,28 +99,23 @@ protected:
         gathered_.erase(0, written);
     }
 
+    // A line has one of two forms, which no pattern describes.
+    void set_pattern(const std::string& /*pattern*/) override {}
+    void set_formatter(std::unique_ptr<spdlog::formatter> /*other*/) override {}
+
 private:
     static constexpr std::size_t most_gathered = 1 << 20;
     static constexpr std::size_t at_once = 4096;  // PIPE_BUF
     std::string gathered_;
     std::uint64_t dropped_ = 0;
+    bool json_ = false;
+    line_begin begin_{false};
 };
 
 struct output {
     std::shared_ptr<patient_stderr> sink = std::make_shared<patient_stderr>();
     spdlog::logger logger{"gateway", sink};
-    bool json = false;
-
-    output() { shape("text"); }
-
-    void shape(std::string_view format)
-    {
-        json = format == "json";
-        logger.set_pattern(
-            json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"
-                 : "%Y-%m-%d %H:%M:%S.%e %l %v",
-            json ? spdlog::pattern_time_type::utc : spdlog::pattern_time_type::local);
-    }
+    std::string line;  // the one being written: room that is used again and again
 };
 
 output& out()
@@ -94,44 +136,103 @@ spdlog::level::level_enum spd(level l)
     return spdlog::level::info;
 }
 
-constexpr auto stands_bare = [] {
-    std::array<bool, 256> all{};
+struct for_each_byte {
+    std::array<bool, 256> is{};
+    bool of_all(std::string_view text) const
+    {
+        return std::all_of(text.begin(), text.end(),
+                           [this](char c) { return is[static_cast<unsigned char>(c)]; });
+    }
+};
+
+// What stands in JSON's quotes as it is, and what needs none in a line of text.
+constexpr auto plain = [] {
+    for_each_byte all;
+    for (std::size_t c = ' '; c < 127; ++c)
+        all.is[c] = c != '"' && c != '\\';
+    return all;
+}();
+constexpr auto bare = [] {
+    for_each_byte all;
     for (std::size_t c = '!'; c < 127; ++c)
-        all[c] = c != '"' && c != '=';
+        all.is[c] = c != '"' && c != '=';
     return all;
 }();
 
-void append_value(std::string& line, const item& i, bool json)
+// A byte of text becomes six in JSON at most ("\u0001"); with its quotes.
+constexpr std::size_t longest_quoted(std::size_t n)
+{
+    return 2 + 6 * n;
+}
+
+// The longest that this can become, without the time and the level.
+std::size_t longest(std::string_view message, items fields)
+{
+    constexpr std::size_t around_the_message = 10;  // "message":
+    constexpr std::size_t around_a_name = 4;
+    auto n = around_the_message + longest_quoted(message.size());
+    for (const auto& f : fields)
+        n += f.name.size() + around_a_name + longest_number + longest_quoted(f.text.size());
+    return n;
+}
+
+// Each of these writes where there is room for it, and returns the end of what it wrote.
+char* put(char* to, std::string_view text)
+{
+    return std::copy(text.begin(), text.end(), to);
+}
+
+char* put_quoted(char* to, std::string_view text)
+{
+    if (!plain.of_all(text))
+        return put(to, json_quote(text));
+    *to++ = '"';
+    to = put(to, text);
+    *to++ = '"';
+    return to;
+}
+
+char* put_value(char* to, const item& i, bool json)
 {
     switch (i.kind) {
-        case item::type::integer: append_number(line, i.number); break;
-        case item::type::real:
-            // These are milliseconds and seconds.
-            append_thousandths(line, std::llround(std::clamp(i.fraction, -1e15, 1e15) * 1000));
-            break;
-        case item::type::boolean: line += i.number != 0 ? "true" : "false"; break;
-        case item::type::none: line += "null"; break;
-        case item::type::text: {
-            // In text lines a plain word stands bare; anything else is quoted, so that no byte from
-            // outside can forge a line or a field.
-            bool bare =
-                !json && !i.text.empty() && std::all_of(i.text.begin(), i.text.end(), [](char c) {
-                    return stands_bare[static_cast<unsigned char>(c)];
-                });
-            if (bare)
-                line += i.text;
-            else
-                append_json_quoted(line, i.text);
-            break;
-        }
+        case item::type::integer: return put_number(to, i.number);
+        case item::type::milliseconds: return put_thousandths(to, i.number);
+        case item::type::boolean: return put(to, i.number != 0 ? "true" : "false");
+        case item::type::none: return put(to, "null");
+        case item::type::text: break;
     }
+    // In text lines a plain word stands bare; anything else is quoted, so that no byte from outside
+    // can forge a line or a field.
+    bool stands_bare = !json && !i.text.empty() && bare.of_all(i.text);
+    return stands_bare ? put(to, i.text) : put_quoted(to, i.text);
+}
+
+char* put_line(char* to, std::string_view message, items fields, bool json)
+{
+    if (json) {
+        to = put(to, "\"message\":");
+        to = put_quoted(to, message);
+    } else {
+        to = put(to, message);
+    }
+    for (const auto& field : fields) {
+        if (json)
+            *to++ = ',';
+        *to++ = json ? '"' : ' ';
+        to = put(to, field.name);
+        if (json)
+            *to++ = '"';
+        *to++ = json ? ':' : '=';
+        to = put_value(to, field, json);
+    }
+    return to;
 }
 
 }  // namespace
 
 void open(std::string_view level_name, std::string_view format)
 {
-    out().shape(format);
+    out().sink->shape(format == "json");
     out().logger.set_level(spdlog::level::from_str(std::string(level_name)));
 }
 
@@ -155,27 +256,10 @@ void write(level l, std::string_view message, items fields)
     auto& o = out();
     if (!o.logger.should_log(spd(l)))
         return;
-    thread_local std::string line;
-    line.clear();
-    if (o.json) {
-        line += "\"message\":";
-        append_json_quoted(line, message);
-    } else {
-        line += message;
-    }
-    for (const auto& field : fields) {
-        if (o.json) {
-            line += ",\"";
-            line += field.name;
-            line += "\":";
-        } else {
-            line += ' ';
-            line += field.name;
-            line += '=';
-        }
-        append_value(line, field, o.json);
-    }
-    o.logger.log(spd(l), spdlog::string_view_t(line));
+    if (auto most = longest(message, fields); o.line.size() < most)
+        o.line.resize(most);
+    const char* end = put_line(o.line.data(), message, fields, o.sink->json());
+    o.logger.log(spd(l), spdlog::string_view_t(o.line.data(), std::size_t(end - o.line.data())));
     if (l >= level::warn)
         o.logger.flush();
 }

@@ -3,6 +3,7 @@
 // No prompt and no key is ever given to it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -14,16 +15,16 @@ namespace gateway::log {
 
 // One named value of a line. Text is borrowed for the length of the call.
 struct item {
-    enum class type : std::uint8_t { text, integer, real, boolean, none };
+    enum class type : std::uint8_t { text, integer, milliseconds, boolean, none };
 
     template <class T>
     requires std::is_integral_v<T> &&(!std::is_same_v<T, bool>)item(std::string_view n, T v)
         : name(n), kind(type::integer), number(std::int64_t(v))
     {
     }
-    item(std::string_view n, double v) : name(n), kind(type::real), fraction(v) {}
-    item(std::string_view n, std::optional<double> v)
-        : name(n), kind(v ? type::real : type::none), fraction(v.value_or(0))
+    // Told in milliseconds, with three decimals.
+    item(std::string_view n, std::optional<std::chrono::microseconds> v)
+        : name(n), kind(v ? type::milliseconds : type::none), number(v ? v->count() : 0)
     {
     }
     item(std::string_view n, bool v) : name(n), kind(type::boolean), number(v) {}
@@ -34,14 +35,14 @@ struct item {
     std::string_view name;
     type kind;
     std::string_view text;
-    std::int64_t number = 0;
-    double fraction = 0;
+    std::int64_t number = 0;  // of milliseconds: microseconds
 };
 
 enum class level : std::uint8_t { trace, debug, info, warn, error };
 using items = std::initializer_list<item>;
 
-// `format` is "text" or "json". Call once, before anything is logged.
+// `level_name` is that of a level (anything else: nothing is logged), `format` is "text" or "json".
+// Until then it is info as text.
 void open(std::string_view level_name, std::string_view format);
 // Writes what has gathered, as far as standard error takes it without blocking.
 void flush();

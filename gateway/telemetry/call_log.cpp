@@ -2,6 +2,7 @@
 #include "base/log.hpp"
 #include "telemetry/metrics.hpp"
 
+#include <chrono>
 #include <optional>
 
 namespace gateway {
@@ -10,10 +11,7 @@ void log_ended(const call_record& r)
 {
     if (!log::enabled(log::level::info))
         return;
-    auto in_ms = [](std::int64_t us) { return double(us) / 1000; };
-    std::optional<double> first_byte;
-    if (r.first_byte_us >= 0)
-        first_byte = in_ms(r.first_byte_us);
+    using us = std::chrono::microseconds;
     log::info("call", {{"id", r.id},
                        {"client", r.client},
                        {"endpoint", name(r.where)},
@@ -21,10 +19,11 @@ void log_ended(const call_record& r)
                        {"outcome", word(r.how)},
                        {"phase", word(r.ended_in)},
                        {"status", r.status},
-                       {"queue_ms", in_ms(r.queue_us)},
-                       {"load_ms", in_ms(r.load_us)},
-                       {"first_byte_ms", first_byte},
-                       {"total_ms", in_ms(r.total_us)},
+                       {"queue_ms", us(r.queue_us)},
+                       {"load_ms", us(r.load_us)},
+                       {"first_byte_ms",
+                        r.first_byte_us < 0 ? std::nullopt : std::optional(us(r.first_byte_us))},
+                       {"total_ms", us(r.total_us)},
                        {"bytes", r.bytes},
                        {"prompt_tokens", r.prompt_tokens},
                        {"completion_tokens", r.completion_tokens},
