@@ -39,11 +39,15 @@ int number(std::string_view text, std::size_t at, std::size_t digits)
 
 std::string rfc3339(wall_clock::time_point t)
 {
-    auto seconds = to_seconds(t);
     std::string text;
-    text.reserve(seconds.size() + 1);
-    text.append(seconds).append(1, 'Z');
+    rfc3339(t, text);
     return text;
+}
+
+void rfc3339(wall_clock::time_point t, std::string& text)
+{
+    text.assign(to_seconds(t));
+    text += 'Z';
 }
 
 std::string rfc3339_micros(wall_clock::time_point t)

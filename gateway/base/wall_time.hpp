@@ -12,6 +12,8 @@ using wall_clock = std::chrono::system_clock;
 
 // "2026-11-26T09:33:00Z"
 std::string rfc3339(wall_clock::time_point t);
+// The same, in the room of `text`, whose bytes go.
+void rfc3339(wall_clock::time_point t, std::string& text);
 // "2026-11-26T09:33:00.123456Z"
 std::string rfc3339_micros(wall_clock::time_point t);
 

@@ -4,33 +4,38 @@
 
 namespace gateway {
 
-void call_book::enter(live_call& c)
+call_book::call_book()
 {
-    c.place_in_book = all_.size();
-    all_.push_back(&c);
-    by_id_.emplace(c.id(), &c);
+    // Room that is not touched costs nothing.
+    ended_.reserve(most_kept);
+    ids_.reserve(most_kept);
 }
 
-void call_book::leave(live_call& c, call_record&& ended)
+void call_book::enter(live_call& c)
 {
-    auto found = by_id_.find(c.id());
-    if (found != by_id_.end() && found->second == &c)
-        by_id_.erase(found);
-    all_[c.place_in_book] = all_.back();
-    all_[c.place_in_book]->place_in_book = c.place_in_book;
+    c.place_ = all_.size();
+    all_.push_back(&c);
+    by_id_.insert(c);
+}
+
+call_record& call_book::leave(live_call& c, instant now)
+{
+    if (c.is_linked())
+        c.unlink();
+    all_[c.place_] = all_.back();
+    all_[c.place_]->place_ = c.place_;
     all_.pop_back();
 
-    auto hash = std::hash<std::string>()(ended.id);
-    if (ended_.size() < most_kept) {
-        ended_.push_back({steady::now(), std::move(ended)});
-        ids_.push_back(hash);
-    } else {
-        ended_[next_].at = steady::now();
-        ended_[next_].record = std::move(ended);
-        ids_[next_] = hash;
+    const auto at = next_;
+    if (at == ended_.size()) {
+        ended_.emplace_back();
+        ids_.emplace_back();
     }
+    ended_[at].at = now;
+    ids_[at] = std::hash<std::string>()(c.id());
     next_ = (next_ + 1) % most_kept;
     ++total_;
+    return ended_[at].record;
 }
 
 const call_book::finished* call_book::back(std::size_t n, instant now) const
@@ -43,8 +48,8 @@ const call_book::finished* call_book::back(std::size_t n, instant now) const
 
 live_call* call_book::find(std::string_view id) const
 {
-    auto found = by_id_.find(std::string(id));
-    return found == by_id_.end() ? nullptr : found->second;
+    auto found = by_id_.find(id, std::less<>());
+    return found == by_id_.end() ? nullptr : all_[found->place_];
 }
 
 std::optional<call_view> call_book::view(std::string_view id, instant now) const

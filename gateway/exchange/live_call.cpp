@@ -36,7 +36,8 @@ courtesy::settings courtesy_of(const config& c, endpoint where)
 }  // namespace
 
 live_call::live_call(surroundings s, call& c, sink& to)
-    : with_(s),
+    : entry(c.id),
+      with_(s),
       call_(c),
       to_(to),
       timeouts_(timeouts_for(*c.settings, c.model)),
@@ -62,10 +63,11 @@ live_call::~live_call()
         if (left)
             with_.counted.client_gone(phase_now(), now - ending().since(), started_.has_value());
     }
-    auto r = record(now);
+    auto& r = with_.book.leave(*this, now);
+    write_down(r, now);
+    r.attempts = std::move(attempts_);
     with_.counted.ended(r);
     log_ended(r);
-    with_.book.leave(*this, std::move(r));
 }
 
 bool live_call::tells_attempts() const
@@ -374,23 +376,27 @@ call_view live_call::view(instant now) const
 
 void live_call::log_as_cut() const
 {
-    auto r = record(steady::now());
+    call_record r;
+    write_down(r, steady::now());
     r.how = how_.value_or(outcome::cancelled);
+    r.attempts = attempts_;
     if (attempt_open_)
         r.attempts.back().what = outcome::cancelled;
     log_ended(r);
 }
 
-call_record live_call::record(instant now) const
+void live_call::write_down(call_record& r, instant now) const
 {
-    call_record r;
     r.id = call_.id;
     r.client = call_.client;
     r.owner = call_.key;
     r.where = call_.where;
     r.what = call_.what;
     r.model = call_.model;
-    r.model_label = listed_ ? call_.model : "other";
+    if (listed_)
+        r.model_label = call_.model;
+    else
+        r.model_label = "other";
     r.how = how_.value_or(outcome::upstream_failed);
     r.ended_in = phase_now();
     // One whose head went out while it waited was told 200, whatever came then.
@@ -403,9 +409,7 @@ call_record live_call::record(instant now) const
     r.chunks = chunks_;
     r.prompt_tokens = usage_.prompt_tokens;
     r.completion_tokens = usage_.completion_tokens;
-    r.finished_at = rfc3339(wall_clock::now());
-    r.attempts = attempts_;
-    return r;
+    rfc3339(wall_clock::now(), r.finished_at);
 }
 
 }  // namespace gateway

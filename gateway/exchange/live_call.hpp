@@ -19,7 +19,7 @@
 
 namespace gateway {
 
-class live_call {
+class live_call : public call_book::entry {
 public:
     struct surroundings {
         asio::io_context& io;
@@ -125,19 +125,18 @@ public:
     timing times() const;
     call_view view(instant now) const;
     phase now_in() const { return phase_now(); }
-    const std::string& id() const { return call_.id; }
     bool same_client(const live_call& other) const
     {
         return call_.client == other.call_.client && call_.key == other.call_.key;
     }
-    std::size_t place_in_book = 0;  // call_book's own
 
 private:
     void beat();
     void set_clock(instant now);
     queue_status status(instant now) const;
     phase phase_now() const;
-    call_record record(instant now) const;
+    // All but the attempts.
+    void write_down(call_record& r, instant now) const;
 
     surroundings with_;
     call& call_;
