@@ -6,7 +6,9 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <array>
+#include <deque>
 
 namespace gateway {
 namespace {
@@ -25,10 +27,37 @@ const buckets short_times{0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 
 constexpr const char* prefix = "ollama_gateway_";
 
+// What a histogram has yet to be told. It locks whenever it is told something, so it is told once
+// for all, when somebody asks for the page.
+class observations {
+public:
+    observations(prometheus::Histogram& to, const buckets& edges) : to_(to), edges_(edges) {}
+
+    void add(double value)
+    {
+        auto bucket = std::lower_bound(edges_.begin(), edges_.end(), value) - edges_.begin();
+        ++in_[std::size_t(bucket)];
+        sum_ += value;
+    }
+    void hand_over()
+    {
+        to_.ObserveMultiple(in_, sum_);
+        std::fill(in_.begin(), in_.end(), 0);
+        sum_ = 0;
+    }
+
+private:
+    prometheus::Histogram& to_;
+    const buckets& edges_;
+    std::vector<double> in_ = std::vector<double>(edges_.size() + 1);
+    double sum_ = 0;
+};
+
 }  // namespace
 
 struct metrics::state {
     prometheus::Registry registry;
+    std::deque<observations> observed;
     prometheus::Family<prometheus::Counter>& requests = counter(
         "requests_total", "Calls by their end; `model` is a name the upstream lists, or other.");
     prometheus::Family<prometheus::Counter>& rejected =
@@ -59,25 +88,25 @@ struct metrics::state {
     prometheus::Family<prometheus::Counter>& fallbacks =
         counter("fallbacks_total", "Calls that went on with another model.");
 
-    prometheus::Histogram& queue_wait =
+    observations& queue_wait =
         histogram("queue_wait_seconds", "Time between a call's arrival and its permit.", whole);
-    prometheus::Histogram& ttfb =
+    observations& ttfb =
         histogram("time_to_first_byte_seconds",
                   "Time between a call's arrival and the model's first byte.", first_byte);
-    prometheus::Histogram& gaps =
+    observations& gaps =
         histogram("inter_chunk_seconds", "Time between two pieces of one stream from the upstream.",
                   per_chunk);
-    prometheus::Histogram& duration_of =
+    observations& duration_of =
         histogram("request_duration_seconds", "Time between a call's arrival and its end.", whole);
-    prometheus::Histogram& aborts =
+    observations& aborts =
         histogram("abort_seconds",
                   "Time between a client's leaving and its upstream socket's close.", short_times);
-    prometheus::Histogram& unload_times =
+    observations& unload_times =
         histogram("unload_seconds", "Time an unload took until the model was gone.", whole);
-    prometheus::Histogram& load_times = histogram(
+    observations& load_times = histogram(
         "load_seconds", "Time a load of the gateway's own took, when it ended well.", whole);
-    prometheus::Histogram& lag = histogram("event_loop_lag_seconds",
-                                           "How late the event loop was for a timer.", short_times);
+    observations& lag = histogram("event_loop_lag_seconds",
+                                  "How late the event loop was for a timer.", short_times);
 
     struct known_counter {
         endpoint where;
@@ -147,13 +176,13 @@ struct metrics::state {
             .Help(help)
             .Register(registry);
     }
-    prometheus::Histogram& histogram(const char* name, const char* help, const buckets& b)
+    observations& histogram(const char* name, const char* help, const buckets& b)
     {
-        return prometheus::BuildHistogram()
-            .Name(std::string(prefix) + name)
-            .Help(help)
-            .Register(registry)
-            .Add({}, b);
+        auto& family = prometheus::BuildHistogram()
+                           .Name(std::string(prefix) + name)
+                           .Help(help)
+                           .Register(registry);
+        return observed.emplace_back(family.Add({}, b), b);
     }
 };
 
@@ -168,10 +197,10 @@ void metrics::ended(const call_record& r)
     if (!counted)
         return;
     s.past.ended(r, steady::now());
-    s.queue_wait.Observe(double(r.queue_us) / 1e6);
-    s.duration_of.Observe(double(r.total_us) / 1e6);
+    s.queue_wait.add(double(r.queue_us) / 1e6);
+    s.duration_of.add(double(r.total_us) / 1e6);
     if (r.first_byte_us >= 0)
-        s.ttfb.Observe(double(r.first_byte_us) / 1e6);
+        s.ttfb.add(double(r.first_byte_us) / 1e6);
     if (r.prompt_tokens == 0 && r.completion_tokens == 0)
         return;
     auto& counted_for = s.tokens_of(r.model_label);
@@ -181,7 +210,7 @@ void metrics::ended(const call_record& r)
 
 void metrics::chunk_gap(duration d)
 {
-    state_->gaps.Observe(seconds(d));
+    state_->gaps.add(seconds(d));
 }
 
 void metrics::refused(std::string_view reason)
@@ -201,7 +230,7 @@ void metrics::client_gone(phase in, duration until_closed, bool had_upstream)
         counted = &state_->disconnects.Add({{"phase", word(in)}});
     counted->Increment();
     if (had_upstream)
-        state_->aborts.Observe(seconds(until_closed));
+        state_->aborts.add(seconds(until_closed));
 }
 
 void metrics::timed_out(std::string_view in)
@@ -213,7 +242,7 @@ void metrics::unloaded(std::string_view reason, std::string_view result, duratio
 {
     state_->unloads.Add({{"reason", std::string(reason)}, {"result", std::string(result)}})
         .Increment();
-    state_->unload_times.Observe(seconds(took));
+    state_->unload_times.add(seconds(took));
 }
 
 void metrics::upstream_error(std::string_view upstream, std::string_view kind)
@@ -226,7 +255,7 @@ void metrics::load_ended(bool ok, duration took)
 {
     state_->loads.Add({{"result", ok ? "ok" : "failed"}}).Increment();
     if (ok)
-        state_->load_times.Observe(seconds(took));
+        state_->load_times.add(seconds(took));
 }
 
 void metrics::drifted(std::string_view kind, unsigned models)
@@ -244,7 +273,7 @@ void metrics::fell_back(std::string_view from, std::string_view to, std::string_
 
 void metrics::loop_lag(duration d)
 {
-    state_->lag.Observe(seconds(d));
+    state_->lag.add(seconds(d));
 }
 
 void metrics::reloaded(bool taken)
@@ -264,6 +293,8 @@ const history& metrics::past() const
 
 std::string metrics::page(const std::vector<gauge_family>& gauges) const
 {
+    for (auto& o : state_->observed)
+        o.hand_over();
     auto all = state_->registry.Collect();
     for (const auto& g : gauges) {
         prometheus::MetricFamily family;
