@@ -1,5 +1,6 @@
 // The lines of the log, byte for byte, as standard error gets them.
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "catch.hpp"
 
 #include <fcntl.h>
@@ -91,6 +92,21 @@ TEST_CASE("a line of the log has its bytes, as text and as JSON")
           " n=0 m=-12 u=7 t=true f=false", R"(,"n":0,"m":-12,"u":7,"t":true,"f":false)");
     check({{"ms", microseconds(1234567)}, {"none", std::nullopt}, {"less", microseconds(-5)}},
           " ms=1234.567 none=null less=-0.005", R"(,"ms":1234.567,"none":null,"less":-0.005)");
+    // Each byte at each place of a short and of a longer text.
+    for (std::size_t size : {1, 3, 8, 13, 16}) {
+        for (int byte = 0; byte < 256; ++byte) {
+            for (std::size_t at = 0; at < size; ++at) {
+                std::string word(size, 'w');
+                word[at] = char(byte);
+                bool bare = byte > ' ' && byte < 0x7F && byte != '"' && byte != '=';
+                auto quoted = json_quote(word);
+                auto text = written({{"a", word}}, "text");
+                auto json = written({{"a", word}}, "json");
+                REQUIRE(text.ends_with(" a=" + (bare ? word : quoted) + "\n"));
+                REQUIRE(json.ends_with(",\"a\":" + quoted + "}\n"));
+            }
+        }
+    }
     // Whatever the bytes, there is room for what becomes of them.
     for (const char* each : {"\x01", "\xFF", "\"", "a"}) {
         std::string many, quoted;
