@@ -17,6 +17,12 @@
 namespace gateway::log {
 namespace {
 
+// What is named put… writes where there is room for it, and returns the end of what it wrote.
+char* put(char* to, std::string_view text)
+{
+    return std::copy(text.begin(), text.end(), to);
+}
+
 // The beginning of a line up to the fraction of its second: UTC in JSON, else local time. Most
 // lines are of the same second as the one before.
 class line_begin {
@@ -60,27 +66,22 @@ public:
     {
         using namespace std::chrono;
         auto at = duration_cast<milliseconds>(message.time.time_since_epoch()).count();
-        auto begin = begin_.of(at / 1000);
-        auto fraction = unsigned(at % 1000);
-        const std::array<char, 3> thousandths{
-            char('0' + fraction / 100), char('0' + fraction / 10 % 10), char('0' + fraction % 10)};
-        auto before_level = std::string_view(json_ ? R"(+00:00","level":")" : " ");
         auto level = spdlog::level::to_string_view(message.level);
-        auto after_level = std::string_view(json_ ? "\"," : " ");
-        auto end = std::string_view(json_ ? "}\n" : "\n");
-        if (gathered_.size() + begin.size() + thousandths.size() + before_level.size() +
-                level.size() + after_level.size() + message.payload.size() + end.size() >
-            most_gathered) {
+        std::array<char, 128> before;
+        auto* to = put(before.data(), begin_.of(at / 1000));
+        to = put_three_digits(to, unsigned(at % 1000));
+        to = put(to, json_ ? R"(+00:00","level":")" : " ");
+        to = put(to, {level.data(), level.size()});
+        to = put(to, json_ ? "\"," : " ");
+        std::string_view first(before.data(), std::size_t(to - before.data()));
+        std::string_view rest(message.payload.data(), message.payload.size());
+        const auto size = gathered_.size() + first.size() + rest.size();
+        if (size > most_gathered) {
             ++dropped_;
             return;
         }
-        gathered_.append(begin)
-            .append(thousandths.data(), thousandths.size())
-            .append(before_level)
-            .append(level.data(), level.size())
-            .append(after_level)
-            .append(message.payload.data(), message.payload.size())
-            .append(end);
+        gathered_.reserve(size);  // refused, it leaves no half of a line
+        gathered_.append(first).append(rest);
     }
 
     void flush() override
@@ -168,18 +169,12 @@ constexpr std::size_t longest_quoted(std::size_t n)
 // The longest that this can become, without the time and the level.
 std::size_t longest(std::string_view message, items fields)
 {
-    constexpr std::size_t around_the_message = 10;  // "message":
+    constexpr std::size_t around_the_message = 12;  // "message": and the end
     constexpr std::size_t around_a_name = 4;
     auto n = around_the_message + longest_quoted(message.size());
     for (const auto& f : fields)
         n += f.name.size() + around_a_name + longest_number + longest_quoted(f.text.size());
     return n;
-}
-
-// Each of these writes where there is room for it, and returns the end of what it wrote.
-char* put(char* to, std::string_view text)
-{
-    return std::copy(text.begin(), text.end(), to);
 }
 
 char* put_quoted(char* to, std::string_view text)
@@ -225,7 +220,7 @@ char* put_line(char* to, std::string_view message, items fields, bool json)
         *to++ = json ? ':' : '=';
         to = put_value(to, field, json);
     }
-    return to;
+    return put(to, json ? "}\n" : "\n");
 }
 
 }  // namespace
