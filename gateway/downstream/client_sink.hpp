@@ -36,7 +36,7 @@ public:
 
     // The answer has been given whole; the connection may carry another request if keep_alive().
     bool complete() const { return end_ == end::complete; }
-    bool keep_alive() const { return complete() && manners_.keep_alive; }
+    bool keep_alive() const { return complete() && manners_.keep_alive && !to_.lost_some(); }
     // It was cut: the session closes the connection, after a pause that lets the error be read (a
     // client that sees both at once may drop the text), or by a reset where nothing else tells it.
     bool was_cut() const { return end_ == end::cut; }

@@ -377,10 +377,7 @@ private:
             c_.close();
     }
 
-    bool may_go_on(const client_sink& to) const
-    {
-        return !to.was_cut() && to.keep_alive() && !c_.lost_some() && !host_.closing;
-    }
+    bool may_go_on(const client_sink& to) const { return to.keep_alive() && !host_.closing; }
 
     body_bounds bounds(std::uint64_t most) const
     {

@@ -152,6 +152,8 @@ private:
     // Its answer: relay.cpp
     awaitable<ending> relay(live_call& live, attempt_at& at, upstream_connection& c, answer& a,
                             std::size_t begin, std::size_t have, stop& work, bool& clean);
+    ending cut_short(std::string why) const;
+    ending broken_off(error_code why) const;
     bool work_done(live_call& live, attempt_at& at);
     awaitable<bool> drain(upstream_connection& c, answer& a, stop& work);
     awaitable<ending> read_error(upstream_connection& c, answer& a, std::size_t begin,

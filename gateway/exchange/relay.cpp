@@ -64,12 +64,6 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
         co_return co_await read_error(c, a, begin, have, clean);
     bool answers = model && a.head.status == 200;
     bool refused = model ? !answers : a.head.status >= 400;
-    auto cut_short = [&](std::string why) {
-        ending e;
-        e.how = outcome::truncated;
-        e.why = {fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
-        return e;
-    };
     if (answers && a.body.done())
         co_return cut_short("the upstream's answer is empty");
     live.answered(a.head.status);
@@ -124,6 +118,8 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     std::size_t left = 0;  // of the answer: what goes out with its end
     clean = a.body.done() && a.keep_alive && size == 0;
     bool goes_on = false;  // the upstream, after the answer's end
+    bool halted = false;
+    const char* wrong = nullptr;
     while (!a.body.done()) {
         if (size != 0) {
             auto step = a.body.decode(std::span(raw, size));
@@ -146,33 +142,40 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
                 goes_on = !step.done && !step.bad;
                 break;
             }
-            if (step.done && !record_framed)  // its last bytes would make its length right
-                co_return cut_short("the upstream's answer ended before it was whole");
+            if (step.done && !record_framed) {  // its last bytes would make its length right
+                wrong = "the upstream's answer ended before it was whole";
+                break;
+            }
             if (!piece.empty())
                 to.piece(raw, step.payload, false);
             if (step.bad)
-                co_return cut_short("the upstream's answer is broken: bad chunk");
-            if (step.done)
-                co_return cut_short("the upstream's answer ended without its end marker");
+                wrong = "the upstream's answer is broken: bad chunk";
+            else if (step.done)
+                wrong = "the upstream's answer ended without its end marker";
+            if (wrong != nullptr)
+                break;
         }
-        if (work.requested())
-            co_return stopped(live, work);
+        halted = work.requested();
+        if (halted)
+            break;
         to.flush();
         if (!model)
             co_await to.room();
         auto [ec, n] = co_await c.read();
-        if (work.requested())
-            co_return stopped(live, work);
+        halted = work.requested();
+        if (halted)
+            break;
         raw = c.data();
         size = n;
         if (ec == asio::error::eof && bounded_by_close && !record_framed && whole())
             break;
-        if (ec) {
-            auto e = cut_short("the upstream's answer was cut short: " + ec.message());
-            e.broke = true;
-            co_return e;
-        }
+        if (ec)
+            co_return broken_off(ec);
     }
+    if (wrong != nullptr)
+        co_return cut_short(wrong);
+    if (halted)
+        co_return stopped(live, work);
     auto e = finished();
     if (e.how == outcome::ok) {
         live.tried(e.how, e.status, "");  // whoever has read the end may ask at once
@@ -186,6 +189,21 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     if (goes_on)
         clean = co_await drain(c, a, work);
     co_return e;
+}
+
+exchange::ending exchange::cut_short(std::string why) const
+{
+    ending e;
+    e.how = outcome::truncated;
+    e.why = {fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
+    return e;
+}
+
+exchange::ending exchange::broken_off(error_code why) const
+{
+    auto e = cut_short("the upstream's answer was cut short: " + why.message());
+    e.broke = true;
+    return e;
 }
 
 // The upstream has done its work: who waits for its place has it before the client has the end of
