@@ -144,20 +144,21 @@ std::optional<std::string> percent_decode(std::string_view s)
 {
     std::string decoded;
     decoded.reserve(s.size());
-    for (std::size_t i = 0; i < s.size(); ++i) {
-        if (s[i] != '%') {
-            decoded += s[i];
-            continue;
+    for (;;) {
+        const auto percent = std::min(s.find('%'), s.size());
+        decoded += s.substr(0, percent);
+        s.remove_prefix(percent);
+        if (s.empty()) {
+            return decoded;
         }
-        const int high = i + 2 < s.size() ? hex_digit(s[i + 1]) : -1;
-        const int low = i + 2 < s.size() ? hex_digit(s[i + 2]) : -1;
+        const int high = s.size() > 2 ? hex_digit(s[1]) : -1;
+        const int low = s.size() > 2 ? hex_digit(s[2]) : -1;
         if (high < 0 || low < 0) {
             return std::nullopt;
         }
         decoded += static_cast<char>(high * 16 + low);
-        i += 2;
+        s.remove_prefix(3);
     }
-    return decoded;
 }
 
 bool is_valid_utf8(std::string_view s)

@@ -51,10 +51,10 @@ bool is_management(std::string_view path)
 
 dialect dialect_of(std::string_view path)
 {
-    if (within(path, "/v1/messages")) {
-        return dialect::anthropic;
+    if (!within(path, "/v1")) {
+        return dialect::native;
     }
-    return within(path, "/v1") ? dialect::openai : dialect::native;
+    return within(path, "/v1/messages") ? dialect::anthropic : dialect::openai;
 }
 
 // Is text/event-stream named in this Accept, and not with q=0? Wildcards do not ask for it.
@@ -94,23 +94,21 @@ classified classify(std::string_view method, std::string_view path)
 {
     classified c;
     c.words = dialect_of(path);
-    if (within(path, "/gateway")) {
-        c.where = endpoint::gateway;
-        c.what = kind::own;
-        return c;
-    }
-    if (is_management(path) && method != "OPTIONS") {
-        c.where = endpoint::management;
-        c.what = kind::management;
-        return c;
-    }
     if (method == "POST") {
         const auto known = std::find_if(posts.begin(), posts.end(),
                                         [&](const known_path& p) { return p.path == path; });
         if (known != posts.end()) {
             c.where = known->where;
             c.what = known->what;
+            return c;
         }
+    }
+    if (within(path, "/gateway")) {
+        c.where = endpoint::gateway;
+        c.what = kind::own;
+    } else if (is_management(path) && method != "OPTIONS") {
+        c.where = endpoint::management;
+        c.what = kind::management;
     }
     return c;
 }

@@ -2,6 +2,7 @@
 #include "downstream/head_rules.hpp"
 
 #include "base/text.hpp"
+#include "downstream/identity.hpp"
 
 #include <arpa/inet.h>
 
@@ -14,19 +15,27 @@ namespace gateway {
 
 namespace {
 
-bool is_unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
+// Where a byte may stand as it is (RFC 3986 §2 and §3).
+enum place : std::uint8_t { unreserved = 1, in_path = 2, in_query = 4 };
 
-bool is_in(char c, std::string_view set)
-{
-    return set.find(c) != std::string_view::npos;
-}
+constexpr std::array<std::uint8_t, 256> places = [] {
+    std::array<std::uint8_t, 256> of{};
+    const auto mark = [&](std::string_view bytes, std::uint8_t where) {
+        for (const char c : bytes) {
+            of[static_cast<unsigned char>(c)] |= where;
+        }
+    };
+    mark("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~",
+         unreserved | in_path | in_query);
+    mark("!$&'()*+,;=:@/", in_path | in_query);
+    mark("?[]", in_query);
+    return of;
+}();
 
-constexpr std::string_view path_extra = "!$&'()*+,;=:@/";
-constexpr std::string_view query_extra = "!$&'()*+,;=:@/?[]";
+constexpr bool may_stand(char c, place where)
+{
+    return (places[static_cast<unsigned char>(c)] & where) != 0;
+}
 
 // The octet that %XX at `at` stands for; -1 when it is none.
 int escaped_octet(std::string_view s, std::size_t at)
@@ -35,31 +44,36 @@ int escaped_octet(std::string_view s, std::size_t at)
     return one && one->size() == 1 ? static_cast<unsigned char>(one->front()) : -1;
 }
 
+// Is the segment that `rest` begins with empty, with others behind it, or one of "." and ".."?
+bool is_odd_segment(std::string_view rest)
+{
+    if (!rest.starts_with('.')) {
+        return rest.starts_with('/');
+    }
+    const auto segment = rest.substr(0, rest.find('/'));
+    return segment == "." || segment == "..";
+}
+
 const char* check_path(std::string_view path)
 {
+    bool odd = false;
     for (std::size_t i = 0; i < path.size(); ++i) {
-        if (path[i] == '%') {
+        if (path[i] == '/') {
+            odd = odd || is_odd_segment(path.substr(i + 1));
+        } else if (path[i] == '%') {
             const int octet = escaped_octet(path, i);
             if (octet < 0x20 || octet == 0x7f) {
                 return "a bad escape in the path";
             }
-            if (is_unreserved(static_cast<char>(octet)) || octet == '/' || octet == '\\') {
+            if (may_stand(static_cast<char>(octet), unreserved) || octet == '/' || octet == '\\') {
                 return "an escape in the path that hides what it is";
             }
             i += 2;
-        } else if (!is_unreserved(path[i]) && !is_in(path[i], path_extra)) {
+        } else if (!may_stand(path[i], in_path)) {
             return "a character in the path that must be escaped";
         }
     }
-    for (std::string_view rest = path; !rest.empty();) {
-        rest.remove_prefix(1);  // the slash
-        const auto segment = rest.substr(0, rest.find('/'));
-        rest.remove_prefix(segment.size());
-        if (segment == "." || segment == ".." || (segment.empty() && !rest.empty())) {
-            return "a path with empty or dot segments";
-        }
-    }
-    return nullptr;
+    return odd ? "a path with empty or dot segments" : nullptr;
 }
 
 const char* check_query(std::string_view query)
@@ -70,7 +84,7 @@ const char* check_query(std::string_view query)
                 return "a bad escape in the query";
             }
             i += 2;
-        } else if (!is_unreserved(query[i]) && !is_in(query[i], query_extra)) {
+        } else if (!may_stand(query[i], in_query)) {
             return "a character in the query that must be escaped";
         }
     }
@@ -87,25 +101,17 @@ bool is_ip_v6(std::string_view s)
 // Loopback, private or unspecified, as net/netip has them (allowedHostsMiddleware, routes.go:1820).
 bool is_local_address(std::string_view s)
 {
-    const std::string text(s);
     std::array<std::uint8_t, 16> a{};
-    if (inet_pton(AF_INET6, text.c_str(), a.data()) == 1) {
-        constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-        if (!std::equal(mapped.begin(), mapped.end(), a.begin())) {
-            const bool zeros = std::all_of(a.begin(), a.end() - 1, [](auto b) { return b == 0; });
-            return (zeros && a[15] <= 1) || (a[0] & 0xfe) == 0xfc;
-        }
-        std::memmove(a.data(), a.data() + 12, 4);
-    } else if (inet_pton(AF_INET, text.c_str(), a.data()) != 1) {
+    if (!parse_address(s, a)) {
         return false;
     }
-    return a[0] == 127 || a[0] == 10 || (a[0] == 172 && (a[1] & 0xf0) == 16) ||
-           (a[0] == 192 && a[1] == 168) || (a[0] | a[1] | a[2] | a[3]) == 0;
-}
-
-bool is_digits(std::string_view s)
-{
-    return s.find_first_not_of("0123456789") == std::string_view::npos;
+    constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (!std::equal(mapped.begin(), mapped.end(), a.begin())) {
+        const bool zeros = std::all_of(a.begin(), a.end() - 1, [](auto b) { return b == 0; });
+        return (zeros && a[15] <= 1) || (a[0] & 0xfe) == 0xfc;
+    }
+    return a[12] == 127 || a[12] == 10 || (a[12] == 172 && (a[13] & 0xf0) == 16) ||
+           (a[12] == 192 && a[13] == 168) || (a[12] | a[13] | a[14] | a[15]) == 0;
 }
 
 // `http://localhost:*`: one star stands for any text.
@@ -197,14 +203,15 @@ bool is_host(std::string_view value)
     }
     const auto name = without_port(value);
     const auto port = value.substr(name.size() + (bracketed ? 2 : 0));
-    if (!port.empty() && (port.front() != ':' || !is_digits(port.substr(1)) ||
-                          (port.size() > 1 && !parse_uint(port.substr(1), 65535)))) {
+    if (!port.empty() &&
+        (port.front() != ':' || (port.size() > 1 && !parse_uint(port.substr(1), 65535)))) {
         return false;
     }
     if (bracketed) {
         return is_ip_v6(name);
     }
-    return !name.empty() && std::all_of(name.begin(), name.end(), is_unreserved);
+    return !name.empty() &&
+           std::all_of(name.begin(), name.end(), [](char c) { return may_stand(c, unreserved); });
 }
 
 std::string_view without_port(std::string_view host)

@@ -35,6 +35,25 @@ std::string to_text(const address_bytes& a)
     return text;
 }
 
+// inet_pton's IPv4, of which every call's peer is one: four octets in decimal, no zero in front.
+bool parse_ipv4(std::string_view text, std::uint8_t* out)
+{
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    for (int octet = 0; octet < 4; ++octet) {
+        if (octet != 0 && (at == end || *at++ != '.'))
+            return false;
+        const char* const first = at;
+        unsigned value = 0;
+        for (; at != end && *at >= '0' && *at <= '9' && value < 256; ++at)
+            value = value * 10 + static_cast<unsigned>(*at - '0');
+        if (at == first || value > 255 || (*first == '0' && at - first > 1))
+            return false;
+        out[octet] = static_cast<std::uint8_t>(value);
+    }
+    return at == end;
+}
+
 bool is_usable(std::string_view value)
 {
     return !value.empty() && value.size() <= longest_value &&
@@ -137,15 +156,11 @@ bool parse_address(std::string_view text, address_bytes& out)
 {
     if (text.size() > longest_address)
         return false;
-    const std::string plain(text.substr(0, text.find('%')));
-    if (plain.find('\0') != plain.npos)
-        return false;
     address_bytes a = mapped_prefix;
-    if (inet_pton(AF_INET, plain.c_str(), a.data() + 12) == 1) {
-        if (plain.size() != text.size())
-            return false;  // only IPv6 has zones
-    } else if (inet_pton(AF_INET6, plain.c_str(), a.data()) != 1) {
-        return false;
+    if (!parse_ipv4(text, a.data() + 12)) {
+        const auto plain = std::string(text.substr(0, text.find('%')));  // only IPv6 has zones
+        if (plain.find('\0') != plain.npos || inet_pton(AF_INET6, plain.c_str(), a.data()) != 1)
+            return false;
     }
     out = a;
     return true;

@@ -24,13 +24,14 @@ std::string random_id()
         used = 0;
     }
     constexpr char digits[] = "0123456789abcdef";
-    std::string id(32, '0');
+    std::array<char, 32> id;
+    const std::uint8_t* const own = bits.data() + used;
     for (std::size_t i = 0; i < 16; ++i) {
-        auto byte = bits[used++];
-        id[2 * i] = digits[byte >> 4];
-        id[2 * i + 1] = digits[byte & 15];
+        id[2 * i] = digits[own[i] >> 4];
+        id[2 * i + 1] = digits[own[i] & 15];
     }
-    return id;
+    used += 16;
+    return {id.data(), id.size()};
 }
 
 std::string request_id(std::string_view own)

@@ -3,6 +3,9 @@
 
 #include "catch.hpp"
 
+#include <arpa/inet.h>
+
+#include <algorithm>
 #include <random>
 
 using namespace gateway;
@@ -81,6 +84,28 @@ TEST_CASE("a network holds the addresses that begin with its bits")
     }
 }
 
+TEST_CASE("an IPv4 address is one exactly where inet_pton says so")
+{
+    std::mt19937 random(20261127);
+    const std::string_view bytes = "0012259...";
+    std::size_t addresses = 0;
+    for (int i = 0; i < 200'000; ++i) {
+        std::string text(random() % 6, '0');
+        for (char& c : text) {
+            c = bytes[random() % bytes.size()];
+        }
+        text = std::to_string(random() % 300) + "." + text + "." + std::to_string(random() % 300);
+        std::array<std::uint8_t, 16> ours{};
+        std::array<std::uint8_t, 4> systems{};
+        const bool is_one = ::inet_pton(AF_INET, text.c_str(), systems.data()) == 1;
+        INFO(text);
+        REQUIRE(parse_address(text, ours) == is_one);
+        REQUIRE((!is_one || std::equal(systems.begin(), systems.end(), ours.begin() + 12)));
+        addresses += is_one ? 1 : 0;
+    }
+    CHECK(addresses > 1000);
+}
+
 TEST_CASE("what is no network is not taken for one")
 {
     const std::vector<std::string> none{"",
@@ -94,6 +119,11 @@ TEST_CASE("what is no network is not taken for one")
                                         "127.0.0.1.1",
                                         "127.0.0.256",
                                         "127.0.0.01",
+                                        "127.0.0.00",
+                                        "127.0.0.1.",
+                                        ".127.0.0.1",
+                                        "127..0.1",
+                                        "127.0.0.4294967297",
                                         "::1/129",
                                         "::1/x",
                                         "[::1]",
