@@ -20,6 +20,31 @@ int hex_digit(char c)
     return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
+constexpr std::uint64_t in_each_byte(std::uint8_t b)
+{
+    return 0x0101010101010101ull * b;
+}
+
+// Eight bytes of each: do they differ in nothing but the bit between a capital and a small letter,
+// and only where there are letters?
+bool are_equal_but_for_case(const char* a, const char* b)
+{
+    std::uint64_t bytes = 0;
+    std::uint64_t others = 0;
+    std::memcpy(&bytes, a, sizeof bytes);
+    std::memcpy(&others, b, sizeof others);
+    const std::uint64_t differs = bytes ^ others;
+    if (differs == 0 || (differs & ~in_each_byte(0x20)) != 0) {
+        return differs == 0;
+    }
+    // In these the high bit of each byte says what the byte is.
+    const std::uint64_t small = (bytes | in_each_byte(0x20)) & in_each_byte(0x7f);
+    const std::uint64_t from_a = small + in_each_byte(0x80 - 'a');
+    const std::uint64_t above_z = small + in_each_byte(0x80 - 'z' - 1);
+    const std::uint64_t letters = from_a & ~above_z & ~bytes & in_each_byte(0x80);
+    return (differs & ~(letters >> 2)) == 0;
+}
+
 // The length of the valid sequence at the front of `s`, 0 when there is none (Unicode table 3-7).
 std::size_t utf8_sequence(std::string_view s)
 {
@@ -87,25 +112,20 @@ bool istarts_with(std::string_view s, std::string_view prefix)
     if (s.size() < prefix.size()) {
         return false;
     }
-    const auto same = [](const char* a, const char* b, std::size_t n) {
-        return std::equal(a, a + n, b, [](char x, char y) { return to_lower(x) == to_lower(y); });
-    };
-    // Eight at a time: only what differs in nothing but the bit between a capital and a small
-    // letter needs a closer look.
-    constexpr std::uint64_t letter_case = 0x2020202020202020;
-    std::size_t at = 0;
-    for (; at + sizeof letter_case <= prefix.size(); at += sizeof letter_case) {
-        std::uint64_t ours = 0;
-        std::uint64_t theirs = 0;
-        std::memcpy(&ours, prefix.data() + at, sizeof ours);
-        std::memcpy(&theirs, s.data() + at, sizeof theirs);
-        const std::uint64_t differs = ours ^ theirs;
-        if ((differs & ~letter_case) != 0 ||
-            (differs != 0 && !same(prefix.data() + at, s.data() + at, sizeof ours))) {
+    const char* const a = s.data();
+    const char* const b = prefix.data();
+    if (prefix.size() < 8) {
+        return std::equal(a, a + prefix.size(), b,
+                          [](char x, char y) { return to_lower(x) == to_lower(y); });
+    }
+    // Eight at a time; the last eight may be some of those before.
+    const std::size_t last = prefix.size() - 8;
+    for (std::size_t at = 0; at < last; at += 8) {
+        if (!are_equal_but_for_case(a + at, b + at)) {
             return false;
         }
     }
-    return same(prefix.data() + at, s.data() + at, prefix.size() - at);
+    return are_equal_but_for_case(a + last, b + last);
 }
 
 std::vector<std::string_view> split(std::string_view s, char separator)

@@ -56,11 +56,11 @@ cors_answer cors(const request_head& head, const std::vector<std::string>& origi
                  std::string_view pages_port)
 {
     using verdict = cors_answer::verdict;
-    if (!head.has("Origin")) {
+    if (!head.has(field_name::origin)) {
         return {};
     }
-    const std::string_view origin = head.get("Origin");
-    const std::string_view host = head.get("Host");
+    const std::string_view origin = head.get(field_name::origin);
+    const std::string_view host = head.get(field_name::host);
     if (origin.empty() || is_same_origin(origin, host)) {
         return {};
     }

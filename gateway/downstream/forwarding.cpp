@@ -4,43 +4,55 @@
 #include "base/text.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace gateway {
 
 namespace {
 
-constexpr std::array<std::string_view, 10> always_hop_by_hop = {"connection",
-                                                                "keep-alive",
-                                                                "proxy-connection",
-                                                                "proxy-authenticate",
-                                                                "proxy-authorization",
-                                                                "proxy-authentication-info",
-                                                                "te",
-                                                                "trailer",
-                                                                "transfer-encoding",
-                                                                "upgrade"};
-
-constexpr std::array<std::string_view, 15> stays_here = {
-    "host",      "content-length", "expect",    "origin", "cookie",
-    "cookie2",   "authorization",  "x-api-key", "prefer", "x-queue-events",
-    "forwarded", "x-real-ip",      "cdn-loop",  "via",    "accept-encoding"};
-
-constexpr std::array<std::string_view, 4> families_that_stay_here = {
-    "x-forwarded-", "cf-", "x-gateway-", "access-control-"};
-
-template <class Names>
-bool contains(const Names& names, std::string_view name)
+// Fields for this connection only (RFC 9110 §7.6.1), and those that are between the client and the
+// gateway.
+bool stays(field_name name)
 {
-    return std::any_of(names.begin(), names.end(),
-                       [&](std::string_view n) { return iequals(n, name); });
-}
+    switch (name) {
+        case field_name::connection:
+        case field_name::keep_alive:
+        case field_name::proxy_connection:
+        case field_name::proxy_authenticate:
+        case field_name::proxy_authorization:
+        case field_name::proxy_authentication_info:
+        case field_name::te:
+        case field_name::trailer:
+        case field_name::transfer_encoding:
+        case field_name::upgrade:
 
-bool stays(std::string_view name)
-{
-    return contains(always_hop_by_hop, name) || contains(stays_here, name) ||
-           std::any_of(families_that_stay_here.begin(), families_that_stay_here.end(),
-                       [&](std::string_view family) { return istarts_with(name, family); });
+        case field_name::host:
+        case field_name::content_length:
+        case field_name::expect:
+        case field_name::origin:
+        case field_name::cookie:
+        case field_name::cookie2:
+        case field_name::authorization:
+        case field_name::x_api_key:
+        case field_name::prefer:
+        case field_name::x_queue_events:
+        case field_name::forwarded:
+        case field_name::x_forwarded_for:
+        case field_name::any_x_forwarded:
+        case field_name::x_real_ip:
+        case field_name::cdn_loop:
+        case field_name::cf_connecting_ip:
+        case field_name::cf_ray:
+        case field_name::any_cf:
+        case field_name::via:
+        case field_name::accept_encoding:
+        case field_name::x_gateway_heartbeat:
+        case field_name::x_gateway_no_fallback:
+        case field_name::x_gateway_priority:
+        case field_name::x_gateway_upstream:
+        case field_name::any_x_gateway:
+        case field_name::any_access_control: return true;
+        default: return false;
+    }
 }
 
 // What the Connection fields name, beyond the fixed ones.
@@ -48,7 +60,7 @@ std::vector<std::string_view> named_by_connection(const request_head& head)
 {
     std::vector<std::string_view> names;
     for (const field& f : head.fields) {
-        if (!iequals(f.name, "connection")) {
+        if (f.is != field_name::connection) {
             continue;
         }
         for (const std::string_view option : split(f.value, ',')) {
@@ -60,43 +72,32 @@ std::vector<std::string_view> named_by_connection(const request_head& head)
     return names;
 }
 
-void append_line(std::string& to, std::string_view name, std::string_view value)
-{
-    to.append(name).append(": ").append(value).append("\r\n");
-}
-
 }  // namespace
-
-std::vector<std::string> hop_by_hop(const request_head& head)
-{
-    std::vector<std::string> names(always_hop_by_hop.begin(), always_hop_by_hop.end());
-    for (const std::string_view option : named_by_connection(head)) {
-        if (!contains(names, option)) {
-            names.push_back(to_lower(option));
-        }
-    }
-    return names;
-}
 
 std::string upstream_fields(const request_head& head, const forwarding& how)
 {
     const auto named = named_by_connection(head);
+    const auto goes_on = [&](const field& f) {
+        return !stays(f.is) && !(how.decoded && f.is == field_name::content_encoding) &&
+               std::none_of(named.begin(), named.end(),
+                            [&](std::string_view n) { return iequals(n, f.name); });
+    };
     std::string lines;
-    std::string via;
     lines.reserve(256);  // those of most clients
     for (const field& f : head.fields) {
-        if (iequals(f.name, "via") && !how.via.empty()) {
-            via.append(f.value).append(", ");
+        if (goes_on(f)) {
+            lines.append(f.name).append(": ").append(f.value).append("\r\n");
         }
-        if (stays(f.name) || contains(named, f.name) ||
-            (how.decoded && iequals(f.name, "content-encoding"))) {
-            continue;
-        }
-        append_line(lines, f.name, f.value);
     }
-    append_line(lines, "Accept-Encoding", "identity");
+    lines.append("Accept-Encoding: identity\r\n");
     if (!how.via.empty()) {
-        append_line(lines, "Via", via.append(head.http_1_0 ? "1.0 " : "1.1 ").append(how.via));
+        lines.append("Via: ");
+        for (const field& f : head.fields) {
+            if (f.is == field_name::via) {
+                lines.append(f.value).append(", ");
+            }
+        }
+        lines.append(head.http_1_0 ? "1.0 " : "1.1 ").append(how.via).append("\r\n");
     }
     return lines;
 }
@@ -104,7 +105,7 @@ std::string upstream_fields(const request_head& head, const forwarding& how)
 bool came_back(const request_head& head, std::string_view name)
 {
     for (const field& f : head.fields) {
-        if (!iequals(f.name, "via")) {
+        if (f.is != field_name::via) {
             continue;
         }
         for (const std::string_view entry : split(f.value, ',')) {

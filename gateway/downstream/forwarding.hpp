@@ -7,13 +7,8 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace gateway {
-
-// The names, in lower case, of the fields that are for this connection only: the fixed ones
-// (RFC 9110 §7.6.1) and those that Connection names.
-std::vector<std::string> hop_by_hop(const request_head& head);
 
 struct forwarding {
     // The body goes on without the Content-Encoding it came with.

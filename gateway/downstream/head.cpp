@@ -49,8 +49,8 @@ private:
 
     void on_field_impl(http::field, beast_view name, beast_view value, beast_error&) override
     {
-        head_.fields.push_back(
-            {std::string(name.data(), name.size()), std::string(value.data(), value.size())});
+        head_.fields.emplace_back(std::string_view(name.data(), name.size()),
+                                  std::string_view(value.data(), value.size()));
     }
 
     void on_response_impl(int, beast_view, int, beast_error&) override {}
@@ -80,19 +80,25 @@ bool is_text(std::string_view line)
         const auto byte = static_cast<unsigned char>(c);
         return (byte >= 0x20 || byte == '\t') && byte != 0x7f;
     };
-    while (line.size() >= 8) {
+    if (line.size() < 8) {
+        return std::all_of(line.begin(), line.end(), is_text_byte);
+    }
+    const auto are_text = [&](const char* eight) {
         std::uint64_t bytes = 0;
-        std::memcpy(&bytes, line.data(), 8);
+        std::memcpy(&bytes, eight, 8);
         const std::uint64_t not_delete = bytes ^ in_each_byte(0x7f);
         const std::uint64_t below_space = (bytes - in_each_byte(0x20)) & ~bytes;
         const std::uint64_t is_delete = (not_delete - in_each_byte(1)) & ~not_delete;
-        if (((below_space | is_delete) & in_each_byte(0x80)) != 0 &&
-            !std::all_of(line.begin(), line.begin() + 8, is_text_byte)) {
+        return ((below_space | is_delete) & in_each_byte(0x80)) == 0 ||
+               std::all_of(eight, eight + 8, is_text_byte);
+    };
+    const char* const last = line.data() + line.size() - 8;  // some of which may be seen twice
+    for (const char* at = line.data(); at < last; at += 8) {
+        if (!are_text(at)) {
             return false;
         }
-        line.remove_prefix(8);
     }
-    return std::all_of(line.begin(), line.end(), is_text_byte);
+    return are_text(last);
 }
 
 // The lines of the head on the wire: D9 (a line that continues another), D14 (how many), D20 (bare
@@ -138,11 +144,11 @@ const char* read_framing(request_head& head)
     const std::string* length = nullptr;
     const std::string* coding = nullptr;
     for (const field& f : head.fields) {
-        if (iequals(f.name, "Content-Length")) {
+        if (f.is == field_name::content_length) {
             if (std::exchange(length, &f.value) != nullptr) {
                 return "Content-Length stands twice";
             }
-        } else if (iequals(f.name, "Transfer-Encoding")) {
+        } else if (f.is == field_name::transfer_encoding) {
             if (std::exchange(coding, &f.value) != nullptr) {
                 return "Transfer-Encoding stands twice";
             }
@@ -177,7 +183,7 @@ const char* read_framing(request_head& head)
 const char* read_expectation(request_head& head)
 {
     for (const field& f : head.fields) {
-        if (!iequals(f.name, "Expect")) {
+        if (f.is != field_name::expect) {
             continue;
         }
         if (!iequals(f.value, "100-continue")) {
@@ -194,7 +200,7 @@ void read_persistence(request_head& head)
     bool close = false;
     bool keep = !head.http_1_0;
     for (const field& f : head.fields) {
-        if (!iequals(f.name, "Connection")) {
+        if (f.is != field_name::connection) {
             continue;
         }
         for (const std::string_view option : split(f.value, ',')) {
@@ -210,7 +216,7 @@ const char* check_host(const request_head& head)
 {
     std::size_t hosts = 0;
     for (const field& f : head.fields) {
-        if (!iequals(f.name, "Host")) {
+        if (f.is != field_name::host) {
             continue;
         }
         ++hosts;

@@ -5,6 +5,7 @@
 
 #include "base/clock.hpp"
 #include "call/fault.hpp"
+#include "downstream/field_name.hpp"
 
 #include <boost/system/result.hpp>
 
@@ -17,8 +18,14 @@
 namespace gateway {
 
 struct field {
+    field(std::string_view sent_name, std::string_view sent_value)
+        : name(sent_name), value(sent_value), is(named(sent_name))
+    {
+    }
+
     std::string name;   // as sent
     std::string value;  // trimmed
+    field_name is;
 };
 
 struct request_head {
@@ -34,6 +41,9 @@ struct request_head {
     std::vector<field> fields;  // all of them, in order
 
     // The first field of that name, any case; empty when absent.
+    std::string_view get(field_name name) const;
+    bool has(field_name name) const;
+    // The same for a name that has no number.
     std::string_view get(std::string_view name) const;
     bool has(std::string_view name) const;
 };

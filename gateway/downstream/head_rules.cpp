@@ -129,6 +129,21 @@ bool matches(std::string_view pattern, std::string_view text)
 
 }  // namespace
 
+std::string_view request_head::get(field_name name) const
+{
+    for (const field& f : fields) {
+        if (f.is == name) {
+            return f.value;
+        }
+    }
+    return {};
+}
+
+bool request_head::has(field_name name) const
+{
+    return std::any_of(fields.begin(), fields.end(), [&](const field& f) { return f.is == name; });
+}
+
 std::string_view request_head::get(std::string_view name) const
 {
     for (const field& f : fields) {

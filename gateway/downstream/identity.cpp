@@ -110,7 +110,7 @@ std::optional<std::string> forwarded_for(const request_head& head,
 {
     std::optional<std::string> client;
     for (auto f = head.fields.rbegin(); f != head.fields.rend(); ++f) {
-        if (!iequals(f->name, "X-Forwarded-For"))
+        if (f->is != field_name::x_forwarded_for)
             continue;
         const auto hops = split(f->value, ',');
         for (auto hop = hops.rbegin(); hop != hops.rend(); ++hop) {
@@ -128,8 +128,8 @@ std::optional<std::string> forwarded_for(const request_head& head,
 bool is_tunnelled(const request_head& head)
 {
     return std::any_of(head.fields.begin(), head.fields.end(), [](const field& f) {
-        return iequals(f.name, "Cf-Ray") || iequals(f.name, "Forwarded") ||
-               istarts_with(f.name, "X-Forwarded-");
+        return f.is == field_name::cf_ray || f.is == field_name::forwarded ||
+               f.is == field_name::x_forwarded_for || f.is == field_name::any_x_forwarded;
     });
 }
 
@@ -214,7 +214,7 @@ identity identify(const request_head& head, const peer& p, const std::vector<net
         address_bytes a{};
         if (parse_address(*value, a)) {
             who.client = to_text(a);
-            if (!head.has("X-Forwarded-For"))
+            if (!head.has(field_name::x_forwarded_for))
                 who.address = who.client;
         }
     }

@@ -18,8 +18,8 @@ namespace {
 // ?queue_events=1 (or raw): as the header of that name.
 std::string_view queue_events_of(const request_head& head)
 {
-    if (head.has("X-Queue-Events"))
-        return head.get("X-Queue-Events");
+    if (head.has(field_name::x_queue_events))
+        return head.get(field_name::x_queue_events);
     for (auto part : split(head.query, '&'))
         if (part.starts_with("queue_events="))
             return part.substr(13);
@@ -28,8 +28,7 @@ std::string_view queue_events_of(const request_head& head)
 
 bool names_open_webui(const request_head& head)
 {
-    return std::any_of(head.fields.begin(), head.fields.end(),
-                       [](const field& f) { return istarts_with(f.name, "X-OpenWebUI-"); });
+    return head.has(field_name::any_x_openwebui);
 }
 
 }  // namespace
@@ -41,18 +40,17 @@ call begin_call(const request_head& head, const classified& how, const identity&
     c.id = std::move(id);
     c.client = who.client;
     c.key = who.key;
-    c.background = who.background || iequals(head.get("X-Gateway-Priority"), "background");
-    c.no_fallback = trim(head.get("X-Gateway-No-Fallback")) == "1";
-    c.upstream = head.get("X-Gateway-Upstream");
+    c.background =
+        who.background || iequals(head.get(field_name::x_gateway_priority), "background");
+    c.no_fallback = trim(head.get(field_name::x_gateway_no_fallback)) == "1";
+    c.upstream = head.get(field_name::x_gateway_upstream);
     c.where = how.where;
     c.what = how.what;
     c.words = how.words;
     c.method = head.method;
     c.target = head.target;
-    forwarding on;
-    on.via = via;
-    c.fields = upstream_fields(head, on);
-    c.languages = head.get("Accept-Language");
+    c.fields = upstream_fields(head, {false, via});
+    c.languages = head.get(field_name::accept_language);
     c.arrived = steady::now();
     auto now = std::chrono::system_clock::now();
     c.created = std::chrono::system_clock::to_time_t(now);
@@ -66,8 +64,9 @@ result<void, fault> add_body(call& c, const request_head& head, const classified
 {
     result<body_facts, fault> facts = body_facts{};
     if (how.where == endpoint::transcriptions) {
-        facts = scan_multipart(body, head.get("Content-Type"), head.query);
-    } else if (how.words != dialect::native && iequals(head.get("Content-Encoding"), "zstd")) {
+        facts = scan_multipart(body, head.get(field_name::content_type), head.query);
+    } else if (how.words != dialect::native &&
+               iequals(head.get(field_name::content_encoding), "zstd")) {
         // Understood, and sent on as it came (Ollama reads it on /v1/*, ollama.md §6).
         auto plain = unpack_zstd(body);
         if (!plain)
@@ -92,9 +91,9 @@ result<void, fault> add_body(call& c, const request_head& head, const classified
     c.what = refine(how, c.facts);
 
     asked a;
-    a.accept = head.get("Accept");
+    a.accept = head.get(field_name::accept);
     a.queue_events = queue_events_of(head);
-    a.heartbeat = head.get("X-Gateway-Heartbeat");
+    a.heartbeat = head.get(field_name::x_gateway_heartbeat);
     a.open_webui = who.trusted_peer && names_open_webui(head);
     auto m = manner_of(how, c.facts, a);
     bool generates = c.what == kind::generation || c.what == kind::embedding;

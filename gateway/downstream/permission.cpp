@@ -99,7 +99,7 @@ bool covers(std::string_view exemption, std::string_view path)
 bool is_here(const request_head& head, const identity& who, const session_rules& rules)
 {
     return who.loopback && !who.tunnelled &&
-           (who.unix_socket || host_allowed(head.get("Host"), rules.hosts));
+           (who.unix_socket || host_allowed(head.get(field_name::host), rules.hosts));
 }
 
 std::optional<denial> admit_manager(const request_head& head, const identity& who,
@@ -190,9 +190,9 @@ std::optional<denial> admit_operator(const request_head& head, identity& who,
     }
     // The page of a name that leads here by mistake or by malice has that name as its Origin and as
     // its Host: being the same is no recommendation.
-    const std::string_view host = head.get("Host");
-    if (head.has("Origin") &&
-        !origin_allowed(head.get("Origin"), host_allowed(host, rules.hosts) ? host : "",
+    const std::string_view host = head.get(field_name::host);
+    if (head.has(field_name::origin) &&
+        !origin_allowed(head.get(field_name::origin), host_allowed(host, rules.hosts) ? host : "",
                         rules.settings->origins)) {
         return denial{refused(fault_code::forbidden,
                               "this Origin may change nothing here; add it to `origins` in the "

@@ -25,6 +25,23 @@ TEST_CASE("case of ASCII letters does not matter to iequals, other bytes do")
     CHECK(to_lower("AbZ[\xC3\x84") == "abz[\xC3\x84");
 }
 
+TEST_CASE("iequals is to_lower of each byte, whatever it is, wherever it stands")
+{
+    for (const std::size_t size : {1, 7, 8, 9, 15, 16, 17}) {
+        for (std::size_t at = 0; at < size; ++at) {
+            for (int pair = 0; pair < 256 * 256; ++pair) {
+                std::string a(size, 'k');
+                std::string b(size, 'K');
+                a[at] = static_cast<char>(pair >> 8);
+                b[at] = static_cast<char>(pair);
+                if (iequals(a, b) != (to_lower(a[at]) == to_lower(b[at]))) {
+                    FAIL(size << " " << at << " " << pair);
+                }
+            }
+        }
+    }
+}
+
 TEST_CASE("split keeps empty parts and trims each")
 {
     using parts = std::vector<std::string_view>;
