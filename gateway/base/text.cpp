@@ -146,16 +146,18 @@ std::optional<std::uint64_t> parse_uint(std::string_view s, std::uint64_t max)
     if (s.empty()) {
         return std::nullopt;
     }
+    const std::uint64_t most = max / 10;  // more than this takes no further digit
     std::uint64_t value = 0;
     for (const char c : s) {
-        if (c < '0' || c > '9') {
+        if (c < '0' || c > '9' || value > most) {
             return std::nullopt;
         }
         const auto digit = static_cast<std::uint64_t>(c - '0');
-        if (digit > max || value > (max - digit) / 10) {
+        value *= 10;
+        if (digit > max - value) {
             return std::nullopt;
         }
-        value = value * 10 + digit;
+        value += digit;
     }
     return value;
 }

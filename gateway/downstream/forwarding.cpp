@@ -72,6 +72,18 @@ std::vector<std::string_view> named_by_connection(const request_head& head)
     return names;
 }
 
+void append_line(std::string& to, std::string_view name, std::string_view value)
+{
+    const std::size_t before = to.size();
+    to.resize(before + name.size() + value.size() + 4);
+    char* at = std::copy(name.begin(), name.end(), to.data() + before);
+    *at++ = ':';
+    *at++ = ' ';
+    at = std::copy(value.begin(), value.end(), at);
+    *at++ = '\r';
+    *at = '\n';
+}
+
 }  // namespace
 
 std::string upstream_fields(const request_head& head, const forwarding& how)
@@ -86,12 +98,13 @@ std::string upstream_fields(const request_head& head, const forwarding& how)
     lines.reserve(256);  // those of most clients
     for (const field& f : head.fields) {
         if (goes_on(f)) {
-            lines.append(f.name).append(": ").append(f.value).append("\r\n");
+            append_line(lines, f.name, f.value);
         }
     }
-    lines.append("Accept-Encoding: identity\r\n");
-    if (!how.via.empty()) {
-        lines.append("Via: ");
+    if (how.via.empty()) {
+        lines.append("Accept-Encoding: identity\r\n");
+    } else {
+        lines.append("Accept-Encoding: identity\r\nVia: ");
         for (const field& f : head.fields) {
             if (f.is == field_name::via) {
                 lines.append(f.value).append(", ");

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <utility>
 
 namespace gateway {
@@ -86,10 +87,11 @@ bool is_text(std::string_view line)
     const auto are_text = [&](const char* eight) {
         std::uint64_t bytes = 0;
         std::memcpy(&bytes, eight, 8);
-        const std::uint64_t not_delete = bytes ^ in_each_byte(0x7f);
-        const std::uint64_t below_space = (bytes - in_each_byte(0x20)) & ~bytes;
-        const std::uint64_t is_delete = (not_delete - in_each_byte(1)) & ~not_delete;
-        return ((below_space | is_delete) & in_each_byte(0x80)) == 0 ||
+        // The high bit of each byte tells.
+        const std::uint64_t low = bytes & in_each_byte(0x7f);
+        const std::uint64_t from_space = low + in_each_byte(0x80 - 0x20);
+        const std::uint64_t is_delete = low + in_each_byte(0x80 - 0x7f);
+        return ((~from_space | is_delete) & ~bytes & in_each_byte(0x80)) == 0 ||
                std::all_of(eight, eight + 8, is_text_byte);
     };
     const char* const last = line.data() + line.size() - 8;  // some of which may be seen twice
@@ -230,15 +232,12 @@ const char* check_host(const request_head& head)
     return hosts == 0 && !head.http_1_0 ? "no Host" : nullptr;
 }
 
-}  // namespace
-
-boost::system::result<request_head, fault> parse_head(std::string_view bytes, const head_limits& l)
+std::optional<fault> read_head(request_head& head, std::string_view bytes, const head_limits& l)
 {
     const auto fields = check_lines(bytes, l);
     if (!fields) {
         return fields.error();
     }
-    request_head head;
     head.fields.reserve(*fields);
     head_reader reader(head, bytes.size() + 1);
     beast_error error;
@@ -274,7 +273,18 @@ boost::system::result<request_head, fault> parse_head(std::string_view bytes, co
         return bad(fault_code::bad_request, wrong);
     }
     read_persistence(head);
-    return head;
+    return std::nullopt;
+}
+
+}  // namespace
+
+boost::system::result<request_head, fault> parse_head(std::string_view bytes, const head_limits& l)
+{
+    boost::system::result<request_head, fault> read = request_head();
+    if (auto wrong = read_head(*read, bytes, l)) {
+        read = std::move(*wrong);
+    }
+    return read;
 }
 
 }  // namespace gateway

@@ -199,7 +199,10 @@ const char* read_target(request_head& head)
     if (const char* wrong = check_query(query); wrong != nullptr) {
         return wrong;
     }
-    head.path = percent_decode(path).value_or(std::string());
+    head.path = path;
+    if (path.find('%') != std::string_view::npos) {
+        head.path = percent_decode(path).value_or(std::string());
+    }
     head.query = query;
     return nullptr;
 }

@@ -195,14 +195,16 @@ identity identify(const request_head& head, const peer& p, const std::vector<net
         who.trusted_peer = true;
         who.loopback = true;
         who.unix_socket = true;
-    } else if (parse_address(p.address, from)) {
-        // A dotted one has but one form.
-        who.client = who.address =
-            p.address.find(':') == std::string::npos ? std::string(p.address) : to_text(from);
-        who.trusted_peer = any_contains(trusted, from);
-        who.loopback = is_loopback(from);
     } else {
-        who.client = who.address = p.address;
+        who.address = p.address;
+        if (parse_address(p.address, from)) {
+            // A dotted one has but one form.
+            if (p.address.find(':') != std::string::npos)
+                who.address = to_text(from);
+            who.trusted_peer = any_contains(trusted, from);
+            who.loopback = is_loopback(from);
+        }
+        who.client = who.address;
     }
     if (!who.trusted_peer)
         return who;

@@ -4,11 +4,25 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstdint>
 
 namespace gateway {
+
+namespace {
+
+// The two hexadecimal digits of each byte.
+constexpr std::array<std::array<char, 2>, 256> hex_pairs = [] {
+    constexpr char digits[] = "0123456789abcdef";
+    std::array<std::array<char, 2>, 256> pairs{};
+    for (std::size_t byte = 0; byte < pairs.size(); ++byte)
+        pairs[byte] = {digits[byte >> 4], digits[byte & 15]};
+    return pairs;
+}();
+
+}  // namespace
 
 std::string random_id()
 {
@@ -23,15 +37,11 @@ std::string random_id()
         }
         used = 0;
     }
-    constexpr char digits[] = "0123456789abcdef";
-    std::array<char, 32> id;
-    const std::uint8_t* const own = bits.data() + used;
-    for (std::size_t i = 0; i < 16; ++i) {
-        id[2 * i] = digits[own[i] >> 4];
-        id[2 * i + 1] = digits[own[i] & 15];
-    }
-    used += 16;
-    return {id.data(), id.size()};
+    std::array<std::array<char, 2>, 16> id;
+    std::transform(bits.begin() + used, bits.begin() + used + id.size(), id.begin(),
+                   [](std::uint8_t byte) { return hex_pairs[byte]; });
+    used += id.size();
+    return {id.front().data(), sizeof id};
 }
 
 std::string request_id(std::string_view own)
