@@ -59,7 +59,7 @@ constexpr std::array known{
 };
 
 // Where those of each length begin; behind the longest, the end.
-constexpr std::array<std::uint8_t, longest + 2> begins = [] {
+constexpr std::array<std::uint8_t, longest + 2> first_of_size = [] {
     std::array<std::uint8_t, longest + 2> at{};
     for (const known_name& name : known) {
         for (std::size_t longer = name.text.size() + 1; longer < at.size(); ++longer) {
@@ -69,7 +69,7 @@ constexpr std::array<std::uint8_t, longest + 2> begins = [] {
     return at;
 }();
 
-static_assert(begins.back() == known.size());
+static_assert(first_of_size.back() == known.size());
 static_assert(std::is_sorted(known.begin(), known.end(), [](const auto& a, const auto& b) {
     return a.text.size() < b.text.size();
 }));
@@ -82,20 +82,30 @@ constexpr std::array families{
     known_name{"X-OpenWebUI-", field_name::any_x_openwebui},
 };
 
+// Does `text` begin with it? `last`, its last letter, is looked at first: in that most names
+// differ, while many begin alike.
+bool begins(std::string_view text, std::string_view name, std::size_t last)
+{
+    constexpr int letter_case = 0x20;
+    return ((text.data()[last] ^ name.data()[last]) & ~letter_case) == 0 &&
+           istarts_with(text, name);
+}
+
 }  // namespace
 
 field_name named(std::string_view text)
 {
     if (text.size() <= longest) {
-        const auto end = known.begin() + begins[text.size() + 1];
-        for (auto name = known.begin() + begins[text.size()]; name != end; ++name) {
-            if (iequals(text, name->text)) {
+        const auto end = known.begin() + first_of_size[text.size() + 1];
+        for (auto name = known.begin() + first_of_size[text.size()]; name != end; ++name) {
+            if (begins(text, name->text, text.size() - 1)) {
                 return name->is;
             }
         }
     }
     for (const known_name& family : families) {
-        if (istarts_with(text, family.text)) {
+        const std::size_t size = family.text.size();
+        if (text.size() >= size && begins(text, family.text, size - 2)) {  // before its dash
             return family.is;
         }
     }
