@@ -182,7 +182,7 @@ private:
         how_ = classify(head_.method, head_.path);
         who_ = identify(head_, {c_.peer_address(), c_.unix_socket()}, rules_->trusted,
                         settings().clients.identity_headers);
-        id_ = request_id(head_.get("X-Request-Id"));
+        id_ = request_id(head_.get(field_name::x_request_id));
         keep_ = head_.keep_alive && !host_.closing;
         bool body_comes = head_.chunked || head_.content_length.value_or(0) != 0;
 
@@ -218,7 +218,8 @@ private:
         };
         if (who.tunnelled)
             host_.tunnel_seen = true;
-        if (local_only_ && !c_.unix_socket() && !host_allowed(head_.get("Host"), rules_->hosts))
+        if (local_only_ && !c_.unix_socket() &&
+            !host_allowed(head_.get(field_name::host), rules_->hosts))
             return no(fault_code::forbidden,
                       "this Host is not served here; add it to `hosts` in the configuration");
         auto origin = cors(head_, s.origins, host_.pages_port);

@@ -138,6 +138,7 @@ private:
     awaitable<ending> send_and_relay(live_call& live, attempt_at& at, lease& l, stop& work,
                                      bool& stale);
     static std::optional<outgoing> changed(const call& c, const attempt_at& at);
+    static std::string head_for(const call& c, const attempt_at& at, const outgoing* other);
     awaitable<void> upload_over(live_call& live, upstream_connection& to, upload_state& up,
                                 bool& clean, ending& e);
     bool head_has_come(live_call& live, upstream_connection& c, answer& into, std::size_t& begin,

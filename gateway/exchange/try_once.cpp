@@ -214,23 +214,26 @@ std::optional<outgoing> exchange::changed(const call& c, const attempt_at& at)
     return edits.none() ? std::nullopt : std::optional(outgoing_with(c, edits));
 }
 
+std::string exchange::head_for(const call& c, const attempt_at& at, const outgoing* other)
+{
+    std::optional<std::uint64_t> length;
+    if (c.streamed != nullptr)
+        length = c.streamed_length;
+    else if (c.has_body)
+        length = other != nullptr ? other->body.size() : c.body.size();
+    return request_head(at.where.pool.url(), c.method, c.target,
+                        other != nullptr ? other->fields : c.fields, length, c.streamed != nullptr);
+}
+
 awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at& at, lease& l,
                                                      stop& work, bool& stale)
 {
-    auto& c = live.what();
     {
-        const auto other = changed(c, at);
-        const auto& body = other ? other->body : c.body;
-        std::optional<std::uint64_t> length;
-        if (c.streamed != nullptr)
-            length = c.streamed_length;
-        else if (c.has_body)
-            length = body.size();
-        const auto head =
-            request_head(at.where.pool.url(), c.method, c.target, other ? other->fields : c.fields,
-                         length, c.streamed != nullptr);
+        const auto other = changed(live.what(), at);
+        const auto head = head_for(live.what(), at, other ? &*other : nullptr);
         // Even when the write fails an answer may be there already; the read tells.
-        upstream_connection::parts request{asio::buffer(head), asio::buffer(body)};
+        upstream_connection::parts request{asio::buffer(head),
+                                           asio::buffer(other ? other->body : live.what().body)};
         if (!l->write_now(request))
             co_await l->write(request);
     }
@@ -239,9 +242,9 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     live.sent();
 
     std::shared_ptr<upload_state> up;
-    if (c.streamed != nullptr) {
+    if (live.what().streamed != nullptr) {
         up = std::make_shared<upload_state>(io_);
-        spawn(io_, "upload", send_upload(c, *l, live.limits().idle, up));
+        spawn(io_, "upload", send_upload(live.what(), *l, live.limits().idle, up));
     }
     answer a;
     std::size_t begin = 0, have = 0;

@@ -1,5 +1,6 @@
 #include "upstream/ollama.hpp"
 
+#include "base/digits.hpp"
 #include "upstream/answer.hpp"
 
 namespace gateway {
@@ -10,12 +11,14 @@ std::string request_head(const upstream_url& to, std::string_view method, std::s
                          std::string_view fields, std::optional<std::uint64_t> length, bool chunked)
 {
     std::string head;
-    head.reserve(128 + target.size() + fields.size());
+    head.reserve(128 + to.prefix.size() + to.authority.size() + target.size() + fields.size());
     head.append(method).append(" ").append(to.prefix).append(target).append(" HTTP/1.1\r\nHost: ");
     head.append(to.authority).append("\r\n").append(fields);
-    if (length)
-        head.append("Content-Length: ").append(std::to_string(*length)).append("\r\n");
-    else if (chunked)
+    if (length) {
+        head.append("Content-Length: ");
+        append_number(head, std::int64_t(*length));
+        head.append("\r\n");
+    } else if (chunked)
         head.append("Transfer-Encoding: chunked\r\n");
     head.append("\r\n");
     return head;
