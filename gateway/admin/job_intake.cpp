@@ -57,7 +57,8 @@ result<call, fault> call_of(const job& j, job_request what, std::shared_ptr<cons
     identity who;
     who.client = j.client;
     who.key = j.owner.value_or("");
-    auto c = begin_call(head, how, who, std::move(settings), j.id, via);
+    call c;
+    begin_call(c, head, how, who, std::move(settings), j.id, via);
     c.background = !j.interactive;
     auto whole = add_body(c, head, how, who, std::move(what.body), std::move(share));
     if (!whole)

@@ -5,8 +5,10 @@
 
 namespace gateway {
 
+alarm::alarm(alarms& all, std::function<void()> act) : all_(all), act_(std::move(act)) {}
+
 alarm::alarm(asio::io_context& io, std::function<void()> act)
-    : all_(asio::use_service<alarms>(io)), act_(std::move(act))
+    : alarm(asio::use_service<alarms>(io), std::move(act))
 {
 }
 

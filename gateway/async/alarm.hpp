@@ -19,6 +19,7 @@ class alarm : public boost::intrusive::set_base_hook<
                   boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     // `act` may destroy this alarm, and any other.
+    alarm(alarms& all, std::function<void()> act);
     alarm(asio::io_context& io, std::function<void()> act);
     ~alarm();
     alarm(const alarm&) = delete;

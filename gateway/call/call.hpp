@@ -4,6 +4,7 @@
 #include "async/words.hpp"
 #include "base/clock.hpp"
 #include "base/memory_budget.hpp"
+#include "base/wall_time.hpp"
 #include "call/body_facts.hpp"
 #include "call/kinds.hpp"
 #include "call/telling.hpp"
@@ -63,8 +64,7 @@ struct call {
 
     std::string languages;  // Accept-Language
     instant arrived{};
-    std::int64_t created = 0;  // arrival, Unix seconds
-    std::string created_at;    // arrival, RFC 3339
+    wall_clock::time_point created{};  // the same moment
 
     std::shared_ptr<const config> settings;  // the snapshot this call lives by
 

@@ -60,9 +60,13 @@ dialect dialect_of(std::string_view path)
 // Is text/event-stream named in this Accept, and not with q=0? Wildcards do not ask for it.
 bool accepts_events(std::string_view accept)
 {
+    constexpr std::string_view events = "text/event-stream";
+    if (accept.size() < events.size()) {
+        return false;
+    }
     for (const std::string_view range : split(accept, ',')) {
         const auto parts = split(range, ';');
-        if (!iequals(parts.front(), "text/event-stream")) {
+        if (!iequals(parts.front(), events)) {
             continue;
         }
         const bool refused = std::any_of(parts.begin() + 1, parts.end(), [](std::string_view p) {

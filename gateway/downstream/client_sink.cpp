@@ -145,8 +145,13 @@ void client_sink::tell(const queue_status& status, bool over, bool refresh)
         return;
     if (!at_.head_committed)
         commit_early();  // the first telling goes out in the same write
-    body(refresh ? empty_chunk_frame(call_.where, status, call_.created)
-                 : frame(call_.told, call_.where, status, call_.created, call_.created_at, over));
+    auto created = wall_clock::to_time_t(call_.created);
+    if (refresh)
+        body(empty_chunk_frame(call_.where, status, created));
+    else if (call_.told == telling::native_chunk)
+        body(frame(call_.told, call_.where, status, created, rfc3339_micros(call_.created), over));
+    else
+        body(frame(call_.told, call_.where, status, created, {}, over));
 }
 
 void client_sink::head(const answer_head& h, const timing& t, const std::vector<attempt>& tried)

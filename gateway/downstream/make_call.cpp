@@ -7,7 +7,6 @@
 #include "downstream/zstd_body.hpp"
 
 #include <algorithm>
-#include <chrono>
 
 namespace gateway {
 
@@ -20,6 +19,8 @@ std::string_view queue_events_of(const request_head& head)
 {
     if (head.has(field_name::x_queue_events))
         return head.get(field_name::x_queue_events);
+    if (head.query.empty())
+        return {};
     for (auto part : split(head.query, '&'))
         if (part.starts_with("queue_events="))
             return part.substr(13);
@@ -33,10 +34,9 @@ bool names_open_webui(const request_head& head)
 
 }  // namespace
 
-call begin_call(const request_head& head, const classified& how, const identity& who,
+void begin_call(call& c, const request_head& head, const classified& how, const identity& who,
                 std::shared_ptr<const config> settings, std::string id, std::string_view via)
 {
-    call c;
     c.id = std::move(id);
     c.client = who.client;
     c.key = who.key;
@@ -52,11 +52,8 @@ call begin_call(const request_head& head, const classified& how, const identity&
     c.fields = upstream_fields(head, {false, via});
     c.languages = head.get(field_name::accept_language);
     c.arrived = steady::now();
-    auto now = std::chrono::system_clock::now();
-    c.created = std::chrono::system_clock::to_time_t(now);
-    c.created_at = rfc3339_micros(now);
+    c.created = wall_clock::now();
     c.settings = std::move(settings);
-    return c;
 }
 
 result<void, fault> add_body(call& c, const request_head& head, const classified& how,

@@ -13,8 +13,8 @@
 
 namespace gateway {
 
-// Everything of a call but its body. `via`: our pseudonym in Via.
-call begin_call(const request_head& head, const classified& c, const identity& who,
+// Everything of a new call but its body. `via`: our pseudonym in Via.
+void begin_call(call& c, const request_head& head, const classified& how, const identity& who,
                 std::shared_ptr<const config> settings, std::string id, std::string_view via);
 
 // Puts a held body into it: facts, model, kind, how it is answered. Faults: bad_body.

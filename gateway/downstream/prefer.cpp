@@ -9,7 +9,7 @@ namespace gateway {
 bool asks_for_later(const request_head& head)
 {
     return std::any_of(head.fields.begin(), head.fields.end(), [](const field& f) {
-        if (!iequals(f.name, "Prefer"))
+        if (f.is != field_name::prefer)
             return false;
         auto wishes = split(f.value, ',');
         return std::any_of(wishes.begin(), wishes.end(), [](std::string_view w) {

@@ -209,6 +209,18 @@ private:
         return own ? leads_to::page : held ? leads_to::held_call : leads_to::streamed_call;
     }
 
+    // On one connection it is the same for all, mostly.
+    bool is_served(std::string_view host)
+    {
+        if (host != served_host_ || rules_ != served_by_) {
+            if (!host_allowed(host, rules_->hosts))
+                return false;
+            served_host_ = host;
+            served_by_ = rules_;
+        }
+        return true;
+    }
+
     // The gate: whose request may not go further at all. Gives `who` the key that it shows.
     std::optional<denial> gate(const classified& how, identity& who)
     {
@@ -218,8 +230,7 @@ private:
         };
         if (who.tunnelled)
             host_.tunnel_seen = true;
-        if (local_only_ && !c_.unix_socket() &&
-            !host_allowed(head_.get(field_name::host), rules_->hosts))
+        if (local_only_ && !c_.unix_socket() && !is_served(head_.get(field_name::host)))
             return no(fault_code::forbidden,
                       "this Host is not served here; add it to `hosts` in the configuration");
         auto origin = cors(head_, s.origins, host_.pages_port);
@@ -265,9 +276,9 @@ private:
     awaitable<bool> held_call()
     {
         // Not in the coroutine's frame: what is larger than a KiB nobody keeps for the next call.
-        const auto own = std::make_unique<call>(
-            begin_call(head_, how_, who_, rules_->settings, std::move(id_), host_.via));
+        const auto own = std::make_unique<call>();
         auto& c = *own;
+        begin_call(c, head_, how_, who_, rules_->settings, std::move(id_), host_.via);
         result<void, fault> taken;
         {
             memory_budget::share share(host_.memory);
@@ -315,7 +326,9 @@ private:
 
     awaitable<bool> streamed_call()
     {
-        auto c = begin_call(head_, how_, who_, rules_->settings, std::move(id_), host_.via);
+        const auto own = std::make_unique<call>();
+        auto& c = *own;
+        begin_call(c, head_, how_, who_, rules_->settings, std::move(id_), host_.via);
         client_upload body(c_, head_, bounds(std::numeric_limits<std::uint64_t>::max()));
         c.has_body = head_.chunked || head_.content_length.has_value();
         if (!body.complete()) {
@@ -438,6 +451,8 @@ private:
     session_host& host_;
     client_connection& c_;
     std::shared_ptr<const session_rules> rules_;
+    std::string served_host_;                         // the last Host that was,
+    std::shared_ptr<const session_rules> served_by_;  // by these
     bool local_only_;
     // The head that is listened for
     std::size_t looked_ = 0;  // bytes, in which it does not end

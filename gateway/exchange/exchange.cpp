@@ -9,6 +9,7 @@ namespace gateway {
 exchange::exchange(asio::io_context& io, metrics& counted, fleet& upstreams, admission& generations,
                    admission& embeddings)
     : io_(io),
+      clocks_(asio::use_service<alarms>(io)),
       counted_(counted),
       fleet_(upstreams),
       generations_(generations),
@@ -48,7 +49,7 @@ awaitable<void> exchange::serve(call& c, sink& to)
 {
     // Not in the coroutine's frame: what is larger than a KiB nobody keeps for the next call.
     const auto own = std::make_unique<live_call>(
-        live_call::surroundings{io_, book_, counted_, messages_}, c, to);
+        live_call::surroundings{clocks_, book_, counted_, messages_}, c, to);
     auto& live = *own;
     if (turned_away(live))
         co_return;

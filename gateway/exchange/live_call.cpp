@@ -43,7 +43,7 @@ live_call::live_call(surroundings s, call& c, sink& to)
       timeouts_(timeouts_for(*c.settings, c.model)),
       model_(c.facts.model),
       courtesy_(c.told, c.at_once, c.framed, courtesy_of(*c.settings, c.where), c.arrived),
-      clock_(s.io, [this] { beat(); })
+      clock_(s.clocks, [this] { beat(); })
 {
     with_.book.enter(*this);
     bool told = c.what != kind::information && c.what != kind::management;

@@ -22,7 +22,7 @@ namespace gateway {
 class live_call : public call_book::entry {
 public:
     struct surroundings {
-        asio::io_context& io;
+        alarms& clocks;
         call_book& book;
         metrics& counted;
         const std::vector<message_text>& messages;

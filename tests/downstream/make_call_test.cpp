@@ -13,8 +13,10 @@ call call_of(const identity& who, std::vector<field> fields = {})
     head.method = "POST";
     head.target = head.path = "/api/chat";
     head.fields = std::move(fields);
-    return begin_call(head, classify(head.method, head.path), who, std::make_shared<const config>(),
-                      "id", "gw");
+    call c;
+    begin_call(c, head, classify(head.method, head.path), who, std::make_shared<const config>(),
+               "id", "gw");
+    return c;
 }
 
 }  // namespace
