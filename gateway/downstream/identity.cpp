@@ -212,9 +212,10 @@ identity identify(const request_head& head, const peer& p, const std::vector<net
     // From here on what is overwritten last holds.
     if (const auto forwarded = forwarded_for(head, trusted))
         who.client = who.address = *forwarded;
-    if (const auto value = only_value(head, "Cf-Connecting-Ip")) {
+    if (head.has(field_name::cf_connecting_ip)) {
+        const auto value = only_value(head, "Cf-Connecting-Ip");
         address_bytes a{};
-        if (parse_address(*value, a)) {
+        if (value && parse_address(*value, a)) {
             who.client = to_text(a);
             if (!head.has(field_name::x_forwarded_for))
                 who.address = who.client;
