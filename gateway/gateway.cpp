@@ -121,15 +121,20 @@ whole_gateway::whole_gateway(asio::io_context& io, std::shared_ptr<const config>
         r.client = n.client;
         r.where = n.where;
         r.model_label = "other";
-        r.how = outcome::refused;
+        const bool left = n.why == fault_code::client_gone;
+        r.how = left ? outcome::client_gone : outcome::refused;
         r.status = n.status;
-        counted_.refused(n.why);
+        r.total_us = std::chrono::duration_cast<std::chrono::microseconds>(n.after).count();
+        if (left)
+            counted_.client_gone(phase::waiting, duration{}, false);
+        else
+            counted_.refused(word(n.why));
         counted_.ended(r);
         log_ended(r);
     };
     admins_.refused = [](const refusal_note& n) {
         log::warn("refused on the admin port",
-                  {{"id", n.id}, {"client", n.client}, {"status", n.status}, {"why", n.why}});
+                  {{"id", n.id}, {"client", n.client}, {"status", n.status}, {"why", word(n.why)}});
     };
     admins_.own = &admin_pages_;
     queue_pages_.hand_jobs_to(job_pages_);

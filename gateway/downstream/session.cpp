@@ -100,6 +100,11 @@ private:
     {
         const auto& limits = settings().limits;
         auto bytes = c_.ahead();
+        if (!begun_ && !bytes.empty()) {
+            begun_ = true;
+            asked_at_ = steady::now();
+            deadline_ = asked_at_ + limits.header_timeout;
+        }
         if (auto end = head_end(bytes, looked_); end != 0 && end <= limits.header_bytes) {
             auto parsed =
                 parse_head(bytes.substr(0, end), {limits.header_bytes, limits.header_fields});
@@ -118,12 +123,8 @@ private:
             return heard::no_more;
         }
         looked_ = bytes.size();
-        if (c_.left() != leaving::no || c_.closed() || (host_.closing && !begun_ && bytes.empty()))
+        if (c_.left() != leaving::no || c_.closed() || (host_.closing && !begun_))
             return heard::no_more;
-        if (!begun_ && !bytes.empty()) {
-            begun_ = true;
-            deadline_ = steady::now() + limits.header_timeout;
-        }
         if (host_.closing)  // a head that is half there holds nobody up
             deadline_ = std::min(deadline_, host_.closing_since + 1s);
         if (steady::now() < deadline_)
@@ -156,15 +157,16 @@ private:
         m.head_only = head_.method == "HEAD";
         m.id = random_id();
         m.extra_fields = cors_fields_ + no.fields;
-        note({m.id, client, where, http_status(f.code, d), word(f.code)});
+        note(m.id, client, where, http_status(f.code, d), f.code);
         responder to(c_, std::move(m));
         to.fail(f, d);
     }
 
-    void note(const refusal_note& n)
+    void note(const std::string& id, const std::string& client, endpoint where, int status,
+              fault_code why)
     {
         if (host_.refused)
-            host_.refused(n);
+            host_.refused({id, client, where, status, why, steady::now() - asked_at_});
     }
 
     enum class leads_to {
@@ -308,10 +310,12 @@ private:
 
     bool answered_no(const call& c, const fault& why)
     {
-        if (why.code == fault_code::client_gone)
+        if (why.code == fault_code::client_gone) {
+            note(c.id, c.client, c.where, 0, why.code);
             return false;
+        }
         client_sink to(c_, c, {head_.http_1_0, keep_, false, cors_fields_});
-        note({c.id, c.client, c.where, http_status(why.code, c.words), word(why.code)});
+        note(c.id, c.client, c.where, http_status(why.code, c.words), why.code);
         to.fail(why, {}, {});
         return keep_;
     }
@@ -458,6 +462,7 @@ private:
     std::size_t looked_ = 0;  // bytes, in which it does not end
     bool begun_ = false;
     bool first_ = true;
+    instant asked_at_{};  // its first byte
     instant deadline_{};
     // and the request that it is.
     request_head head_;

@@ -20,12 +20,14 @@
 
 namespace gateway {
 
+// A request that ended before it became a call: refused, or its client has left in the midst of it.
 struct refusal_note {
     std::string id;
     std::string client;
     endpoint where = endpoint::other;
-    int status = 0;
-    std::string_view why;  // the word of the fault's code
+    int status = 0;  // 0: it had no answer
+    fault_code why;
+    duration after{};  // its first byte
 };
 
 // What all sessions of a listener share. Owned by the gateway; outlives them.
@@ -42,7 +44,7 @@ struct session_host {
     instant closing_since{};
     gate inside;
     std::unordered_set<client_connection*> open;
-    // A request that was refused before it became a call: for the log and the metrics.
+    // For the log and the metrics.
     std::function<void(const refusal_note&)> refused;
     std::uint64_t served = 0;  // requests
     bool tunnel_seen = false;  // a call came with tunnel headers

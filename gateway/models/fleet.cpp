@@ -69,6 +69,7 @@ void fleet::configured()
             for (const auto& [runner, n] : *some)
                 set_limit(s->place, runner);
     }
+    think_soon();  // there may be room now for whoever waits
 }
 
 void fleet::set_capacities(place_id p)

@@ -193,6 +193,14 @@ std::string message_of(std::string_view error)
     return text;
 }
 
+// How many tokens; none when that cannot be: what a counter cannot hold exactly would spoil all
+// that it has counted.
+std::optional<std::uint64_t> tokens(std::string_view value)
+{
+    constexpr std::uint64_t most = std::uint64_t{1} << 40;
+    return parse_uint(value, most);
+}
+
 // Adds a number of nanoseconds, as Ollama tells durations.
 void add_duration(std::string_view value, record& r)
 {
@@ -207,7 +215,7 @@ void read_usage(std::string_view usage, record& r, bool open_ended = false)
         auto& count =
             key == "prompt_tokens" || key == "input_tokens" ? r.prompt_tokens : r.completion_tokens;
         if (&count == &r.prompt_tokens || key == "completion_tokens" || key == "output_tokens") {
-            if (auto n = parse_uint(value)) {
+            if (auto n = tokens(value)) {
                 count = n;
             }
         }
@@ -296,8 +304,8 @@ record read_record(std::string_view json)
                 break;
             }
             case member::type: r.type = unquoted(value); break;
-            case member::prompt_eval_count: r.prompt_tokens = parse_uint(value); break;
-            case member::eval_count: r.completion_tokens = parse_uint(value); break;
+            case member::prompt_eval_count: r.prompt_tokens = tokens(value); break;
+            case member::eval_count: r.completion_tokens = tokens(value); break;
             case member::duration: add_duration(value, r); break;
             case member::usage: read_usage(value, r); break;
             case member::message: message = value; [[fallthrough]];
@@ -318,8 +326,8 @@ record read_record_tail(std::string_view tail)
         auto value = last_value(tail, key);
         return value.substr(0, value.find_first_not_of("0123456789"));
     };
-    r.prompt_tokens = parse_uint(digits("\"prompt_eval_count\""));
-    r.completion_tokens = parse_uint(digits("\"eval_count\""));
+    r.prompt_tokens = tokens(digits("\"prompt_eval_count\""));
+    r.completion_tokens = tokens(digits("\"eval_count\""));
     add_duration(digits("\"prompt_eval_duration\""), r);
     add_duration(digits("\"eval_duration\""), r);
     read_usage(last_value(tail, "\"usage\""), r, true);

@@ -346,3 +346,15 @@ class Gateway(Process, Speaks):
         for line in self.log(level="error") + self.log(level="critical"):
             text = json.dumps(line)
             assert any(re.search(pattern, text) for pattern in self.expected), f"an error in the log: {text}"
+
+
+def rewrite(gateway, **changes):
+    """Writes its configuration anew, with these changes; of an upstream, the first."""
+    upstream = changes.pop("upstream", None)
+    config = {**gateway.config, **changes}
+    if upstream:
+        config["upstreams"] = [{**config["upstreams"][0], **upstream}]
+    # In one step: a signal that is still on its way must find a whole file.
+    written = gateway.config_file.with_suffix(".new")
+    written.write_text(json.dumps(config))
+    written.replace(gateway.config_file)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dialects import call_of
-from harness import PATIENCE, eventually
+from harness import PATIENCE, eventually, rewrite
 from queueing import Calls, user, whole
 from residents import (  # noqa: F401
     becomes,
@@ -55,6 +55,22 @@ def test_the_budget_is_in_the_status_and_the_metrics(serve, simulate):
     assert gateway.metrics().value("vram_budget_bytes", upstream="local") == 10 * GB
     served(gateway, "a")
     assert eventually(lambda: gateway.metrics().value("model_vram_bytes", model="a:latest") == 4 * GB)
+
+
+@pytest.mark.parametrize("vram", ["10GB", None])
+def test_room_that_a_reload_makes_is_used_at_once_by_who_waits_for_it(serve, simulate, vram):
+    slow = "slow,size=4GB,load=80ms,prompt=0s,rate=4,tokens=20"
+    simulator = simulate(slow, model("b", "4GB"), flags=["--vram", "10GB"])
+    gateway = serve(simulator, with_vram("5GB", {"reconcile": {"interval": "60s"}}))
+    gateway.serves = None
+    with Calls(gateway) as calls:
+        busy = calls.sent("generate", "x", model="slow")
+        gateway.until_running(1)
+        waits = calls.queued("generate", "x", model="b")
+        rewrite(gateway, upstream={"vram": vram})
+        assert gateway.admin("/reload", "POST").status == 200
+        assert whole(waits) and gateway.queue()["running"] == 1
+        assert whole(busy)
 
 
 def test_the_least_recently_used_idle_model_makes_room(serve, simulate):

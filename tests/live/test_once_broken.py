@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -118,3 +119,31 @@ def test_a_second_signal_cuts_an_http_1_0_answer_by_a_reset(pair):
         with pytest.raises(ConnectionResetError):
             while old.recv(65536):
                 pass
+
+
+def test_a_client_that_leaves_in_the_midst_of_its_upload_is_in_the_log_and_in_the_metrics(pair):
+    gateway, simulator = pair
+    head = "POST /api/generate HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {}\r\nContent-Length: 100\r\n\r\n"
+    ids = [f"01234567-89ab-cdef-0123-45678900000{n}" for n in range(3)]
+    for which, (body, how) in enumerate((("", "fin"), ('{"model":', "rst"), ('{"model":', "fin"))):
+        client = gateway.client()
+        client.send((head.format(ids[which]) + body).encode())
+        time.sleep(0.1)
+        client.leave(how)
+    lines = eventually(lambda: (found := [c for c in gateway.log("call") if c["id"] in ids]) and len(found) == 3 and found)
+    assert {c["outcome"] for c in lines} == {"client_gone"} and all(c["total_ms"] >= 90 for c in lines), lines
+    told = gateway.metrics()
+    assert told.value("ollama_gateway_requests_total", endpoint="/api/generate", outcome="client_gone") == 3
+    assert told.value("ollama_gateway_client_disconnects_total") == 3
+    assert not simulator.requests("/api/generate")
+
+
+def test_the_time_that_a_refused_call_took_is_told(pair):
+    gateway, _ = pair
+    body = b'{"model":"llama3","Model":"other"}'
+    client = gateway.client()
+    client.send(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body))
+    time.sleep(0.2)
+    client.send(body)
+    line = eventually(lambda: [c for c in gateway.log("call") if c["status"] == 400])
+    assert 190 <= line[0]["total_ms"] < 5000, line

@@ -1,13 +1,12 @@
 """The configuration read again while running (SPEC §3): a good file holds for new calls, a bad one changes
 nothing, and no call notices."""
 
-import json
 import signal
 import time
 
 import pytest
 
-from harness import eventually
+from harness import eventually, rewrite
 from queueing import HOLDER, QUICK, Calls, whole
 
 
@@ -15,17 +14,6 @@ from queueing import HOLDER, QUICK, Calls, whole
 def one_slot(simulate, serve):
     simulator = simulate(HOLDER, QUICK)
     return serve(simulator, {"upstream": {"max_concurrent": 1}}), simulator
-
-
-def rewrite(gateway, **changes):
-    upstream = changes.pop("upstream", None)
-    config = {**gateway.config, **changes}
-    if upstream:
-        config["upstreams"] = [{**config["upstreams"][0], **upstream}]
-    # In one step: a signal that is still on its way must find a whole file.
-    written = gateway.config_file.with_suffix(".new")
-    written.write_text(json.dumps(config))
-    written.replace(gateway.config_file)
 
 
 def reload(gateway):
