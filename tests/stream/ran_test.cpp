@@ -80,3 +80,31 @@ TEST_CASE("the final native record tells how long the model worked")
     CHECK_FALSE(
         read(framing::one_piece, endpoint::embed, R"({"embeddings":[],"total_duration":9})"));
 }
+
+TEST_CASE("so many tokens as no answer has are none")
+{
+    const auto told = [](framing how, endpoint where, const std::string& answer) {
+        stream_reader r(how, where);
+        r.feed(answer);
+        r.finish();
+        return r.told().tokens;
+    };
+    for (const char* many :
+         {"1099511627777", "9223372036854775808", "18446744073709551615", "99999999999999999999"}) {
+        INFO(many);
+        const auto native = std::string(R"({"done":true,"prompt_eval_count":)") + many +
+                            R"(,"eval_count":)" + many + "}\n";
+        for (auto how : {framing::ndjson, framing::one_piece}) {
+            const auto tokens = told(how, endpoint::chat, native);
+            CHECK(tokens.prompt_tokens == 0);
+            CHECK(tokens.completion_tokens == 0);
+        }
+        const auto openai = std::string(R"(data: {"usage":{"prompt_tokens":)") + many +
+                            R"(,"completion_tokens":22}})" + "\n\n";
+        const auto tokens = told(framing::sse, endpoint::chat_completions, openai);
+        CHECK(tokens.prompt_tokens == 0);
+        CHECK(tokens.completion_tokens == 22);
+    }
+    const std::string most = R"({"done":true,"eval_count":1099511627776})";
+    CHECK(told(framing::one_piece, endpoint::chat, most).completion_tokens == 1099511627776);
+}
