@@ -5,9 +5,9 @@
 
 #include "base/text.hpp"
 #include "downstream/head_rules.hpp"
+#include "wire/head_parser.hpp"
 
 #include <boost/asio/buffer.hpp>
-#include <boost/beast/http/basic_parser.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -28,14 +28,9 @@ fault bad(fault_code code, std::string message)
     return fault{code, std::move(message), whose::client, retry::no, 0};
 }
 
-class head_reader final : public http::basic_parser<true> {
+class head_reader final : public head_parser<true> {
 public:
-    head_reader(request_head& into, std::size_t limit) : head_(into)
-    {
-        header_limit(static_cast<std::uint32_t>(limit));
-        body_limit(boost::none);
-        skip(true);
-    }
+    head_reader(request_head& into, std::size_t size) : head_parser(size), head_(into) {}
 
     int version() const { return version_; }
 
@@ -53,17 +48,6 @@ private:
         head_.fields.emplace_back(std::string_view(name.data(), name.size()),
                                   std::string_view(value.data(), value.size()));
     }
-
-    void on_response_impl(int, beast_view, int, beast_error&) override {}
-    void on_header_impl(beast_error&) override {}
-    void on_body_init_impl(boost::optional<std::uint64_t> const&, beast_error&) override {}
-    std::size_t on_body_impl(beast_view body, beast_error&) override { return body.size(); }
-    void on_chunk_header_impl(std::uint64_t, beast_view, beast_error&) override {}
-    std::size_t on_chunk_body_impl(std::uint64_t, beast_view body, beast_error&) override
-    {
-        return body.size();
-    }
-    void on_finish_impl(beast_error&) override {}
 
     request_head& head_;
     int version_ = 0;
@@ -239,7 +223,7 @@ std::optional<fault> read_head(request_head& head, std::string_view bytes, const
         return fields.error();
     }
     head.fields.reserve(*fields);
-    head_reader reader(head, bytes.size() + 1);
+    head_reader reader(head, bytes.size());
     beast_error error;
     try {
         const auto used = reader.put(boost::asio::buffer(bytes.data(), bytes.size()), error);

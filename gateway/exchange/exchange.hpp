@@ -145,7 +145,7 @@ private:
                        std::size_t& have, ending& e) const;
     ending lost_before_its_head(live_call& live, stop& work, std::string_view come,
                                 error_code why) const;
-    ending failed(std::string why) const;
+    static ending failed(outcome how, std::string why);
     awaitable<void> send_upload(call& c, upstream_connection& to, duration patience,
                                 std::shared_ptr<upload_state> s);
     ending stopped(live_call& live, stop& work) const;
@@ -153,7 +153,6 @@ private:
     // Its answer: relay.cpp
     awaitable<ending> relay(live_call& live, attempt_at& at, upstream_connection& c, answer& a,
                             std::size_t begin, std::size_t have, stop& work, bool& clean);
-    ending cut_short(std::string why) const;
     ending broken_off(error_code why) const;
     bool work_done(live_call& live, attempt_at& at);
     awaitable<bool> drain(upstream_connection& c, answer& a, stop& work);

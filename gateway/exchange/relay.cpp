@@ -65,7 +65,7 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     bool answers = model && a.head.status == 200;
     bool refused = model ? !answers : a.head.status >= 400;
     if (answers && a.body.done())
-        co_return cut_short("the upstream's answer is empty");
+        co_return failed(outcome::truncated, "the upstream's answer is empty");
     live.answered(a.head.status);
     call.release_body();
 
@@ -173,7 +173,7 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
             co_return broken_off(ec);
     }
     if (wrong != nullptr)
-        co_return cut_short(wrong);
+        co_return failed(outcome::truncated, wrong);
     if (halted)
         co_return stopped(live, work);
     auto e = finished();
@@ -191,17 +191,9 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     co_return e;
 }
 
-exchange::ending exchange::cut_short(std::string why) const
-{
-    ending e;
-    e.how = outcome::truncated;
-    e.why = {fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
-    return e;
-}
-
 exchange::ending exchange::broken_off(error_code why) const
 {
-    auto e = cut_short("the upstream's answer was cut short: " + why.message());
+    auto e = failed(outcome::truncated, "the upstream's answer was cut short: " + why.message());
     e.broke = true;
     return e;
 }

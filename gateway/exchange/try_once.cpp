@@ -314,12 +314,13 @@ bool exchange::head_has_come(live_call& live, upstream_connection& c, answer& in
         if (at == std::string_view::npos) {
             bool full = have == upstream_connection::capacity;
             if (full)
-                e = failed("the upstream's answer is broken: its head is too long");
+                e = failed(outcome::upstream_failed,
+                           "the upstream's answer is broken: its head is too long");
             return full;
         }
         auto parsed = parse_answer(seen.substr(0, at + 4), live.what().method == "HEAD");
         if (!parsed) {
-            e = failed(parsed.error().message);
+            e = failed(outcome::upstream_failed, parsed.error().message);
             return true;
         }
         if (!parsed->interim) {
@@ -337,17 +338,19 @@ exchange::ending exchange::lost_before_its_head(live_call& live, stop& work, std
 {
     if (work.requested())
         return stopped(live, work);
-    auto e = failed("the upstream closed the connection before its answer: " + why.message());
+    auto e = failed(outcome::upstream_failed,
+                    "the upstream closed the connection before its answer: " + why.message());
     e.broke = true;
     // What is no beginning of an answer was left over from the one before.
     e.unsent = !come.starts_with("HTTP/");
     return e;
 }
 
-exchange::ending exchange::failed(std::string why) const
+// Of what is the upstream's own doing: outcome::upstream_failed or truncated.
+exchange::ending exchange::failed(outcome how, std::string why)
 {
     ending e;
-    e.how = outcome::upstream_failed;
+    e.how = how;
     e.why = {fault_code::upstream_failed, std::move(why), whose::upstream, retry::elsewhere, 0};
     return e;
 }

@@ -2,9 +2,9 @@
 #include "upstream/answer.hpp"
 
 #include "base/text.hpp"
+#include "wire/head_parser.hpp"
 
 #include <boost/asio/buffer.hpp>
-#include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/status.hpp>
 
 #include <algorithm>
@@ -59,14 +59,12 @@ struct line {
     std::string_view value;
 };
 
-class answer_reader final : public http::basic_parser<false> {
+class answer_reader final : public head_parser<false> {
 public:
-    explicit answer_reader(std::string_view head) : head_(head)
+    explicit answer_reader(std::string_view head) : head_parser(head.size()), head_(head)
     {
         constexpr std::size_t usual_lines = 16;
         lines_.reserve(usual_lines);
-        header_limit(static_cast<std::uint32_t>(head.size() + 1));
-        skip(true);
     }
 
     bool is_http_1_0() const { return version_ < 11; }
@@ -98,17 +96,6 @@ private:
         });
         lines_.insert(last == lines_.rend() ? lines_.end() : last.base(), l);
     }
-
-    void on_request_impl(http::verb, beast_view, beast_view, int, beast_error&) override {}
-    void on_header_impl(beast_error&) override {}
-    void on_body_init_impl(boost::optional<std::uint64_t> const&, beast_error&) override {}
-    std::size_t on_body_impl(beast_view body, beast_error&) override { return body.size(); }
-    void on_chunk_header_impl(std::uint64_t, beast_view, beast_error&) override {}
-    std::size_t on_chunk_body_impl(std::uint64_t, beast_view body, beast_error&) override
-    {
-        return body.size();
-    }
-    void on_finish_impl(beast_error&) override {}
 
     std::string_view head_;
     int version_ = 0;
