@@ -330,8 +330,7 @@ private:
 
     awaitable<bool> streamed_call()
     {
-        const auto own = std::make_unique<call>();
-        auto& c = *own;
+        call c;
         begin_call(c, head_, how_, who_, rules_->settings, std::move(id_), host_.via);
         client_upload body(c_, head_, bounds(std::numeric_limits<std::uint64_t>::max()));
         c.has_body = head_.chunked || head_.content_length.has_value();
@@ -462,7 +461,7 @@ private:
     std::size_t looked_ = 0;  // bytes, in which it does not end
     bool begun_ = false;
     bool first_ = true;
-    instant asked_at_{};  // its first byte
+    instant asked_at_ = steady::now();  // its first byte; before the first, the connection
     instant deadline_{};
     // and the request that it is.
     request_head head_;

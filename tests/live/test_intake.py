@@ -235,6 +235,8 @@ def test_too_many_connections_are_told_503(serve, simulate):
         assert client.request("GET", "/api/version").finish().status == 200
     answer = gateway.get("/api/version")
     assert answer.status == 503 and answer.json()["code"] == "overloaded" and answer.get("Retry-After")
+    line = eventually(lambda: [c for c in gateway.log("call") if c["status"] == 503])
+    assert line[0]["total_ms"] < 5000, line
     assert held[0].request("GET", "/api/version").finish().status == 200
     assert gateway.admin("/healthz").status == 200
     held.pop().leave()
