@@ -111,7 +111,7 @@ void answer_dashboard(const page_request& r, responder& to,
 {
     std::string_view path = r.head.path;
     if (path == "/try") {
-        chat(to, public_url(r.head.get("Host"), public_addresses));
+        chat(to, public_url(r.head.get(field_name::host), public_addresses));
         return;
     }
     const auto* file = find(path == "/" ? "index.html" : path.substr(assets.size()));

@@ -144,7 +144,7 @@ awaitable<void> job_pages::events(std::string id, const page_request& r, respond
             telling->finish(out);
         bool waits = !finished(j.life.state) && !telling;
         if (waits && now >= tell_due) {
-            out += status_event(j, seen->before, r.head.get("Accept-Language"));
+            out += status_event(j, seen->before, r.head.get(field_name::accept_language));
             tell_due = now + tell_every;
         }
         if (over) {

@@ -27,7 +27,7 @@ new_job job_of(const call& c, const page_request& r)
     j.model = c.model;
     j.client = c.client;
     j.owner = owner_of(r.who);
-    j.interactive = iequals(r.head.get("X-Gateway-Priority"), "interactive");
+    j.interactive = iequals(r.head.get(field_name::x_gateway_priority), "interactive");
     if (auto key = r.head.get("Idempotency-Key"); !key.empty())
         j.idempotency_key = std::string(key);
     return j;

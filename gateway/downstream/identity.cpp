@@ -61,12 +61,13 @@ bool is_usable(std::string_view value)
                         [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
-// The one value that a header has, if it has one and can be used.
-std::optional<std::string_view> only_value(const request_head& head, std::string_view name)
+// The one value that a header has, if it has one and can be used; `is` tells its fields.
+template <class Is>
+std::optional<std::string_view> only_value(const request_head& head, Is is)
 {
     std::optional<std::string_view> found;
     for (const auto& f : head.fields) {
-        if (!iequals(f.name, name))
+        if (!is(f))
             continue;
         if (found && *found != f.value)
             return std::nullopt;
@@ -212,17 +213,20 @@ identity identify(const request_head& head, const peer& p, const std::vector<net
     // From here on what is overwritten last holds.
     if (const auto forwarded = forwarded_for(head, trusted))
         who.client = who.address = *forwarded;
-    if (head.has(field_name::cf_connecting_ip)) {
-        const auto value = only_value(head, "Cf-Connecting-Ip");
+    const auto is_cloudflare_s = [](const field& f) {
+        return f.is == field_name::cf_connecting_ip;
+    };
+    if (const auto value = only_value(head, is_cloudflare_s)) {
         address_bytes a{};
-        if (value && parse_address(*value, a)) {
+        if (parse_address(*value, a)) {
             who.client = to_text(a);
             if (!head.has(field_name::x_forwarded_for))
                 who.address = who.client;
         }
     }
     for (const auto& name : identity_headers) {
-        if (const auto value = only_value(head, name)) {
+        const auto is_it = [&](const field& f) { return iequals(f.name, name); };
+        if (const auto value = only_value(head, is_it)) {
             who.client = std::string(*value);
             break;
         }

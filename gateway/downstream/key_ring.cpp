@@ -22,12 +22,12 @@ struct sent {
     bool twice = false;  // with different values
 };
 
-sent field_of(const request_head& head, std::string_view name)
+sent field_of(const request_head& head, field_name name)
 {
     sent s;
     bool found = false;
     for (const field& f : head.fields) {
-        if (!iequals(f.name, name)) {
+        if (f.is != name) {
             continue;
         }
         s.twice = s.twice || (found && s.value != f.value);
@@ -135,8 +135,8 @@ key_ring::shown key_ring::verify_signature(const request_head& head, std::string
 
 key_ring::shown key_ring::verify(const request_head& head, std::int64_t now) const
 {
-    const sent authorization = field_of(head, "Authorization");
-    const sent api_key = field_of(head, "X-Api-Key");
+    const sent authorization = field_of(head, field_name::authorization);
+    const sent api_key = field_of(head, field_name::x_api_key);
     if (authorization.twice || api_key.twice) {
         return {nullptr, "two different keys are shown in one request"};
     }

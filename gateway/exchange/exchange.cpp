@@ -85,7 +85,8 @@ awaitable<void> exchange::serve(call& c, sink& to)
     auto which = route(facts);
     bool of_a_model = c.what != kind::management && !c.model.empty() && !facts.cloud;
     if (which == way::straight && of_a_model && fleet_.out_of_reach(c.model)) {
-        unreachable(live);
+        // Another upstream would say that there is no such model.
+        finish(live, no_way_to(c.model, 0));
         co_return;
     }
     if (which == way::straight) {
@@ -93,12 +94,6 @@ awaitable<void> exchange::serve(call& c, sink& to)
     } else {
         co_await queued(live, which, std::move(*known));  // what waits wants a model
     }
-}
-
-// Another upstream would say that there is no such model.
-void exchange::unreachable(live_call& live)
-{
-    finish(live, no_way_to(live.what().model, 0));
 }
 
 // Has the call been ended before it was anywhere? Then everything is said here.

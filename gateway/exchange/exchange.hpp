@@ -88,7 +88,6 @@ private:
     site& straight_to(const call& c) const;
     bool turned_away(live_call& live);
     bool ended(live_call& live);
-    void unreachable(live_call& live);
     ending refusal(fault_code code, std::string why, int retry_after) const;
 
     // What wants a model: queued.cpp
@@ -143,8 +142,7 @@ private:
                                 bool& clean, ending& e);
     bool head_has_come(live_call& live, upstream_connection& c, answer& into, std::size_t& begin,
                        std::size_t& have, ending& e) const;
-    ending lost_before_its_head(live_call& live, stop& work, std::string_view come,
-                                error_code why) const;
+    static ending lost_before_its_head(std::string_view come, error_code why);
     static ending failed(outcome how, std::string why);
     awaitable<void> send_upload(call& c, upstream_connection& to, duration patience,
                                 std::shared_ptr<upload_state> s);

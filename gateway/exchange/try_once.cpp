@@ -255,7 +255,8 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
         auto [ec, n] = co_await l->read(have);
         have += n;
         if (ec || work.requested()) {
-            e = lost_before_its_head(live, work, {l->data(), have}, ec);
+            e = work.requested() ? stopped(live, work)
+                                 : lost_before_its_head({l->data(), have}, ec);
             break;
         }
     }
@@ -333,11 +334,8 @@ bool exchange::head_has_come(live_call& live, upstream_connection& c, answer& in
     }
 }
 
-exchange::ending exchange::lost_before_its_head(live_call& live, stop& work, std::string_view come,
-                                                error_code why) const
+exchange::ending exchange::lost_before_its_head(std::string_view come, error_code why)
 {
-    if (work.requested())
-        return stopped(live, work);
     auto e = failed(outcome::upstream_failed,
                     "the upstream closed the connection before its answer: " + why.message());
     e.broke = true;
