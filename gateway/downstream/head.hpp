@@ -26,6 +26,8 @@ struct field {
     std::string name;   // as sent
     std::string value;  // trimmed
     field_name is;
+
+    bool operator==(const field&) const = default;
 };
 
 struct request_head {
@@ -46,6 +48,8 @@ struct request_head {
     // The same for a name that has no number.
     std::string_view get(std::string_view name) const;
     bool has(std::string_view name) const;
+
+    bool operator==(const request_head&) const = default;
 };
 
 struct head_limits {

@@ -6,6 +6,7 @@
 #include "downstream/client_sink.hpp"
 #include "downstream/cors.hpp"
 #include "downstream/forwarding.hpp"
+#include "downstream/incoming_head.hpp"
 #include "downstream/intake.hpp"
 #include "downstream/make_call.hpp"
 #include "downstream/permission.hpp"
@@ -30,7 +31,7 @@ using leaving = client_connection::leaving;
 class session {
 public:
     session(session_host& host, client_connection& c, bool local_only)
-        : host_(host), c_(c), local_only_(local_only)
+        : host_(host), c_(c), local_only_(local_only), head_(incoming_.get())
     {
     }
 
@@ -47,7 +48,7 @@ public:
             begin_listening();
             auto got = next_head();
             while (got == heard::less) {
-                co_await c_.more_than(looked_, deadline_);
+                co_await c_.more_than(c_.ahead().size(), deadline_);
                 got = next_head();
             }
             if (got == heard::no_more)
@@ -81,9 +82,7 @@ private:
     void begin_listening()
     {
         const auto& limits = settings().limits;
-        head_ = {};
         cors_fields_.clear();
-        looked_ = 0;
         begun_ = false;
         auto patience = first_ ? limits.header_timeout : limits.client_keepalive;
         deadline_ = steady::now() + patience;
@@ -105,24 +104,17 @@ private:
             asked_at_ = steady::now();
             deadline_ = asked_at_ + limits.header_timeout;
         }
-        if (auto end = head_end(bytes, looked_); end != 0 && end <= limits.header_bytes) {
-            auto parsed =
-                parse_head(bytes.substr(0, end), {limits.header_bytes, limits.header_fields});
-            c_.consume(end);
-            if (!parsed) {
-                refuse(parsed.error(), dialect::native);
-                return heard::no_more;
-            }
-            head_ = std::move(*parsed);
-            first_ = false;
-            return heard::head;
-        } else if (end != 0 || bytes.size() > limits.header_bytes) {
-            refuse({fault_code::head_too_large, "the head is over limits.header_bytes",
-                    whose::client, retry::no, 0},
-                   dialect::native);
+        auto size = incoming_.look(bytes, {limits.header_bytes, limits.header_fields});
+        if (!size) {
+            c_.consume(head_end(bytes, 0));
+            refuse(size.error(), dialect::native);
             return heard::no_more;
         }
-        looked_ = bytes.size();
+        if (incoming_.whole()) {
+            c_.consume(*size);
+            first_ = false;
+            return heard::head;
+        }
         if (c_.left() != leaving::no || c_.closed() || (host_.closing && !begun_))
             return heard::no_more;
         if (host_.closing)  // a head that is half there holds nobody up
@@ -152,9 +144,9 @@ private:
     {
         const fault& f = no.why;
         responder::manners m;
-        m.http_1_0 = head_.http_1_0;
+        m.http_1_0 = incoming_.whole() && head_.http_1_0;
         m.keep_alive = false;
-        m.head_only = head_.method == "HEAD";
+        m.head_only = incoming_.whole() && head_.method == "HEAD";
         m.id = random_id();
         m.extra_fields = cors_fields_ + no.fields;
         note(m.id, client, where, http_status(f.code, d), f.code);
@@ -177,13 +169,27 @@ private:
         streamed_call,
     };
 
+    // What the head and the rules say by themselves: mostly what they said the last time.
+    void understand()
+    {
+        if (!incoming_.again() || understood_by_ != rules_) {
+            how_ = classify(head_.method, head_.path);
+            asker_ = identify(head_, {c_.peer_address(), c_.unix_socket()}, rules_->trusted,
+                              settings().clients.identity_headers);
+            served_ = !local_only_ || c_.unix_socket() ||
+                      host_allowed(head_.get(field_name::host), rules_->hosts);
+            origin_ = cors(head_, settings().origins, host_.pages_port);
+            came_back_ = came_back(head_, host_.via);
+            understood_by_ = rules_;
+        }
+        who_ = asker_;
+    }
+
     // What the head asks for.
     leads_to next_request()
     {
         ++host_.served;
-        how_ = classify(head_.method, head_.path);
-        who_ = identify(head_, {c_.peer_address(), c_.unix_socket()}, rules_->trusted,
-                        settings().clients.identity_headers);
+        understand();
         id_ = request_id(head_.get(field_name::x_request_id));
         keep_ = head_.keep_alive && !host_.closing;
         bool body_comes = head_.chunked || head_.content_length.value_or(0) != 0;
@@ -211,40 +217,26 @@ private:
         return own ? leads_to::page : held ? leads_to::held_call : leads_to::streamed_call;
     }
 
-    // On one connection it is the same for all, mostly.
-    bool is_served(std::string_view host)
-    {
-        if (host != served_host_ || rules_ != served_by_) {
-            if (!host_allowed(host, rules_->hosts))
-                return false;
-            served_host_ = host;
-            served_by_ = rules_;
-        }
-        return true;
-    }
-
     // The gate: whose request may not go further at all. Gives `who` the key that it shows.
     std::optional<denial> gate(const classified& how, identity& who)
     {
-        const auto& s = settings();
         auto no = [](fault_code code, std::string why) {
             return denial{{code, std::move(why), whose::client, retry::no, 0}, {}};
         };
         if (who.tunnelled)
             host_.tunnel_seen = true;
-        if (local_only_ && !c_.unix_socket() && !is_served(head_.get(field_name::host)))
+        if (!served_)
             return no(fault_code::forbidden,
                       "this Host is not served here; add it to `hosts` in the configuration");
-        auto origin = cors(head_, s.origins, host_.pages_port);
-        cors_fields_ = origin.fields;
-        if (origin.what == cors_answer::verdict::foreign)
+        cors_fields_ = origin_.fields;
+        if (origin_.what == cors_answer::verdict::foreign)
             return no(fault_code::forbidden,
                       "this Origin is not allowed; add it to `origins` in the configuration");
-        if (origin.what == cors_answer::verdict::preflight) {
+        if (origin_.what == cors_answer::verdict::preflight) {
             cors_only_ = true;
             return std::nullopt;
         }
-        if (came_back(head_, host_.via))
+        if (came_back_)
             return no(fault_code::loop,
                       "the request has come back: the upstream is this gateway itself");
         auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -454,18 +446,23 @@ private:
     session_host& host_;
     client_connection& c_;
     std::shared_ptr<const session_rules> rules_;
-    std::string served_host_;                         // the last Host that was,
-    std::shared_ptr<const session_rules> served_by_;  // by these
     bool local_only_;
     // The head that is listened for
-    std::size_t looked_ = 0;  // bytes, in which it does not end
+    incoming_head incoming_;
     bool begun_ = false;
     bool first_ = true;
     instant asked_at_ = steady::now();  // its first byte; before the first, the connection
     instant deadline_{};
-    // and the request that it is.
-    request_head head_;
+    // and the request that it is,
+    const request_head& head_;
+    // as it is understood by these rules.
+    std::shared_ptr<const session_rules> understood_by_;
     classified how_;
+    identity asker_;  // without a key
+    bool served_ = false;
+    cors_answer origin_;
+    bool came_back_ = false;
+    // What is made of it.
     identity who_;
     std::string id_;
     std::string cors_fields_;

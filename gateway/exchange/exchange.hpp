@@ -140,8 +140,8 @@ private:
     static std::string head_for(const call& c, const attempt_at& at, const outgoing* other);
     awaitable<void> upload_over(live_call& live, upstream_connection& to, upload_state& up,
                                 bool& clean, ending& e);
-    bool head_has_come(live_call& live, upstream_connection& c, answer& into, std::size_t& begin,
-                       std::size_t& have, ending& e) const;
+    bool head_has_come(live_call& live, const attempt_at& at, upstream_connection& c, answer& into,
+                       std::size_t& begin, std::size_t& have, ending& e) const;
     static ending lost_before_its_head(std::string_view come, error_code why);
     static ending failed(outcome how, std::string why);
     awaitable<void> send_upload(call& c, upstream_connection& to, duration patience,

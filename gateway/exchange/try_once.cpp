@@ -251,7 +251,7 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     bool clean = false;
     auto asked_at = steady::now();
     ending e;
-    while (!head_has_come(live, *l, a, begin, have, e)) {
+    while (!head_has_come(live, at, *l, a, begin, have, e)) {
         auto [ec, n] = co_await l->read(have);
         have += n;
         if (ec || work.requested()) {
@@ -306,31 +306,32 @@ awaitable<void> exchange::upload_over(live_call& live, upstream_connection& to, 
 
 // Looks for the head of the answer in the `have` bytes that have come of it: its body begins at
 // `begin`. True when it is there, or broken, as `e` then says.
-bool exchange::head_has_come(live_call& live, upstream_connection& c, answer& into,
-                             std::size_t& begin, std::size_t& have, ending& e) const
+bool exchange::head_has_come(live_call& live, const attempt_at& at, upstream_connection& c,
+                             answer& into, std::size_t& begin, std::size_t& have, ending& e) const
 {
     for (;;) {
         std::string_view seen(c.data(), have);
-        auto at = seen.find("\r\n\r\n");
-        if (at == std::string_view::npos) {
+        auto end = seen.find("\r\n\r\n");
+        if (end == std::string_view::npos) {
             bool full = have == upstream_connection::capacity;
             if (full)
                 e = failed(outcome::upstream_failed,
                            "the upstream's answer is broken: its head is too long");
             return full;
         }
-        auto parsed = parse_answer(seen.substr(0, at + 4), live.what().method == "HEAD");
+        auto parsed =
+            at.where.pool.answers().parse(seen.substr(0, end + 4), live.what().method == "HEAD");
         if (!parsed) {
             e = failed(outcome::upstream_failed, parsed.error().message);
             return true;
         }
         if (!parsed->interim) {
             into = std::move(*parsed);
-            begin = at + 4;
+            begin = end + 4;
             return true;
         }
-        have -= at + 4;
-        std::memmove(c.data(), c.data() + at + 4, have);
+        have -= end + 4;
+        std::memmove(c.data(), c.data() + end + 4, have);
     }
 }
 

@@ -182,4 +182,24 @@ boost::system::result<answer, fault> parse_answer(std::string_view bytes, bool t
     return a;
 }
 
+boost::system::result<answer, fault> answer_parser::parse(std::string_view bytes, bool to_head)
+{
+    if (auto found = to_head ? std::nullopt : known_.at_front(bytes);
+        found && found->size == bytes.size()) {
+        auto a = last_;
+        if (a.head.length) {
+            a.head.length = parse_uint(found->length);
+            a.body = body_decoder::of_length(*a.head.length);
+        }
+        return a;
+    }
+    auto parsed = parse_answer(bytes, to_head);
+    known_.forget();
+    if (parsed && !parsed->head.no_body) {
+        known_.keep(bytes);
+        last_ = *parsed;
+    }
+    return parsed;
+}
+
 }  // namespace gateway

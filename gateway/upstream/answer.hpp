@@ -5,6 +5,7 @@
 #include "call/fault.hpp"
 #include "call/sink.hpp"
 #include "wire/body_decoder.hpp"
+#include "wire/head_pattern.hpp"
 
 #include <boost/system/result.hpp>
 
@@ -21,5 +22,17 @@ struct answer {
 
 // `bytes` is one whole head, its empty line included; `to_head` says that the request was a HEAD.
 boost::system::result<answer, fault> parse_answer(std::string_view bytes, bool to_head);
+
+// The same for one upstream's answers, one after another: most of their heads say what the one
+// before said, but for the length (and, once a second, the date), and such a one is not parsed
+// again.
+class answer_parser {
+public:
+    boost::system::result<answer, fault> parse(std::string_view bytes, bool to_head);
+
+private:
+    head_pattern known_;
+    answer last_;
+};
 
 }  // namespace gateway

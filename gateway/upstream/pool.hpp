@@ -6,6 +6,7 @@
 #include "async/stop.hpp"
 #include "call/fault.hpp"
 #include "upstream/address.hpp"
+#include "upstream/answer.hpp"
 #include "upstream/connection.hpp"
 
 #include <boost/system/result.hpp>
@@ -48,6 +49,8 @@ public:
     ~upstream_pool();
 
     const upstream_url& url() const { return url_; }
+    // Of what comes on any of them.
+    answer_parser& answers() { return answers_; }
 
     // An idle connection; empty when there is none.
     lease take_idle();
@@ -77,6 +80,7 @@ private:
     resolver& names_;
     upstream_url url_;
     std::unique_ptr<asio::ssl::context> tls_;
+    answer_parser answers_;
     std::size_t open_ = 0;
     std::vector<std::unique_ptr<upstream_connection>> idle_;
     resolver::endpoints addresses_;

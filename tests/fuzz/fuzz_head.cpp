@@ -1,7 +1,9 @@
-// Any bytes as a request head: refused, or let in whole, unambiguous and safe to tell on.
+// Any bytes as a request head: refused, or let in whole, unambiguous and safe to tell on; and as
+// the next head on a connection: told as if it stood alone.
 #include "downstream/cors.hpp"
 #include "downstream/forwarding.hpp"
 #include "downstream/head.hpp"
+#include "downstream/incoming_head.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -51,6 +53,41 @@ void check_forwarded(const request_head& head)
     require(came_back(*again, "gateway"));
 }
 
+// As the next one on a connection it is told as the parser alone tells it.
+void check_next(incoming_head& on, std::string_view bytes)
+{
+    const auto size = on.look(bytes, {});
+    const auto end = head_end(bytes, 0);
+    const auto alone = parse_head(bytes.substr(0, end), {});
+    require(on.whole() == (end != 0 && alone.has_value()));
+    require(!on.whole() || (*size == end && on.get() == *alone));
+    if (end == 0) {
+        on = {};  // what comes next would belong to it
+    }
+}
+
+// The same again; with a digit more in its first number after a colon; and what stands behind it.
+void check_followed(std::string_view bytes, std::size_t end)
+{
+    incoming_head on;
+    check_next(on, bytes);
+    check_next(on, bytes);
+    std::string longer(bytes.substr(0, end));
+    const auto colon = longer.find(':');
+    const auto digit = longer.find_first_of("0123456789", colon);
+    for (const char more : {'0', '7', ' '}) {
+        if (digit != longer.npos) {
+            longer.insert(digit, 1, more);
+        }
+        check_next(on, longer);
+        check_next(on, bytes);
+    }
+    if (end != 0) {
+        check_next(on, bytes.substr(end));
+    }
+    check_next(on, bytes);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
@@ -64,6 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     require(found == 0 ? end == 0 || end > 512 : found == end);
 
+    check_followed(bytes, end);
     const auto whole = parse_head(bytes, {});
     require(!whole.has_value() || end == bytes.size());
     const auto head = parse_head(bytes.substr(0, end == 0 ? bytes.size() : end), {});

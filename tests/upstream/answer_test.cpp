@@ -3,6 +3,8 @@
 
 #include "catch.hpp"
 
+#include <random>
+
 using namespace gateway;
 
 namespace {
@@ -130,4 +132,55 @@ TEST_CASE("a status line without a reason is given the usual one")
 {
     CHECK(parse_answer(head("", "HTTP/1.1 404 "), false)->head.reason == "Not Found");
     CHECK(parse_answer(head("", "HTTP/1.1 404 Gone Away"), false)->head.reason == "Gone Away");
+}
+
+TEST_CASE("answers read one after another are each what they are read alone")
+{
+    const std::vector<std::string> heads{
+        head("Content-Type: application/json\r\nContent-Length: 312\r\n"),
+        head("Content-Type: application/json\r\nContent-Length: 0\r\nX-Other: 1\r\n"),
+        head("Transfer-Encoding: chunked\r\nContent-Type: application/x-ndjson\r\n"),
+        head("Content-Length: 5\r\n", "HTTP/1.0 200 OK"),
+        head("Content-Type: text/plain\r\n"),
+        head("", "HTTP/1.1 204 No Content"),
+        head("Content-Length: 7\r\n", "HTTP/1.1 503 Service Unavailable"),
+        head("Content-Length: 5\r\nContent-Length: 6\r\n"),
+        head("Content-Length:\r\n 5\r\n"),
+        head("Content-Length: 5\r\n 6\r\n"),
+        head("", "HTTP/1.1 103 Early Hints"),
+    };
+    std::mt19937 random(3);
+    const auto below = [&](std::size_t n) {
+        return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+    };
+    answer_parser parser;
+    std::string text = heads[0];
+    for (int i = 0; i < 20'000; ++i) {
+        if (below(3) == 0)
+            text = heads[below(heads.size())];
+        if (auto at = text.find("Content-Length: "); at != text.npos && below(2) == 0) {
+            auto end = text.find_first_not_of("0123456789", at + 16);
+            text.replace(at + 16, end - at - 16, std::to_string(random() >> below(32)));
+        }
+        bool to_head = below(8) == 0;
+        CAPTURE(text, to_head);
+        auto alone = parse_answer(text, to_head);
+        auto in_turn = parser.parse(text, to_head);
+        REQUIRE(in_turn.has_value() == alone.has_value());
+        if (!alone) {
+            REQUIRE(in_turn.error().message == alone.error().message);
+            continue;
+        }
+        REQUIRE(in_turn->head.status == alone->head.status);
+        REQUIRE(in_turn->head.reason == alone->head.reason);
+        REQUIRE(in_turn->head.fields == alone->head.fields);
+        REQUIRE(in_turn->head.content_type == alone->head.content_type);
+        REQUIRE(in_turn->head.length == alone->head.length);
+        REQUIRE(in_turn->head.no_body == alone->head.no_body);
+        REQUIRE(in_turn->keep_alive == alone->keep_alive);
+        REQUIRE(in_turn->interim == alone->interim);
+        REQUIRE(in_turn->body.done() == alone->body.done());
+        REQUIRE(in_turn->body.remaining() == alone->body.remaining());
+        REQUIRE(in_turn->body.ends_with_connection() == alone->body.ends_with_connection());
+    }
 }
