@@ -113,6 +113,7 @@ private:
         if (incoming_.whole()) {
             c_.consume(*size);
             first_ = false;
+            rules_ = host_.rules();  // those of now: it may have been waited for for long
             return heard::head;
         }
         if (c_.left() != leaving::no || c_.closed() || (host_.closing && !begun_))
