@@ -40,6 +40,27 @@ constexpr std::array<std::string_view, keys_end> key_names = {
     "model",  "name",       "prompt",  "messages", "input",
     "stream", "keep_alive", "options", "tools",    "shift"};
 
+// Told apart by the length and the first byte: only one of them is compared.
+key key_named(std::string_view name)
+{
+    const auto named = [&](key k) { return name == key_names[k] ? k : keys_end; };
+    switch (name.size()) {
+        case 4: return named(key_name);
+        case 5:
+            switch (name.front()) {
+                case 'm': return named(key_model);
+                case 'i': return named(key_input);
+                case 't': return named(key_tools);
+                default: return named(key_shift);
+            }
+        case 6: return name.front() == 'p' ? named(key_prompt) : named(key_stream);
+        case 7: return named(key_options);
+        case 8: return named(key_messages);
+        case 10: return named(key_keep_alive);
+        default: return keys_end;
+    }
+}
+
 constexpr unsigned set_of(std::initializer_list<key> keys)
 {
     unsigned set = 0;
@@ -240,7 +261,7 @@ boost::system::result<body_facts, fault> scan::run()
     facts_.empty_prompt = has_prompt;
     const char first = json_.peek();
     if (json_.at() == body_.size()) {
-        return facts_;  // Ollama says "missing request body"
+        return std::move(facts_);  // Ollama says "missing request body"
     }
     if (first == '{') {
         json_.each_member([this](std::string_view raw_key) { return member(raw_key); });
@@ -255,7 +276,7 @@ boost::system::result<body_facts, fault> scan::run()
                 facts_.model = std::move(name_);
                 facts_.model_value = name_value_;
             }
-            return facts_;
+            return std::move(facts_);
         }
         refusal_ = "something follows the JSON value at byte " + std::to_string(json_.at());
     }
@@ -278,11 +299,8 @@ byte_range scan::skipped()
 
 key scan::matching(std::string_view name) const
 {
-    unsigned k = 0;
-    while (k < keys_end && ((matters_ >> k & 1) == 0 || name != key_names[k])) {
-        ++k;
-    }
-    return static_cast<key>(k);
+    const key k = key_named(name);
+    return k == keys_end || (matters_ >> k & 1) != 0 ? k : keys_end;
 }
 
 bool scan::member(std::string_view raw_key)

@@ -9,6 +9,12 @@
 #include <algorithm>
 #include <cstring>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+
+#include <bit>
+#endif
+
 namespace gateway {
 
 namespace {
@@ -18,7 +24,7 @@ constexpr std::size_t longest_error = 4096;
 // No call runs for so long: a larger number is no duration.
 constexpr duration longest_run = std::chrono::hours(24 * 30);
 
-const char* skip_space(const char* p, const char* end)
+const char* skip_spaces(const char* p, const char* end)
 {
     while (p != end && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n')) {
         ++p;
@@ -26,10 +32,30 @@ const char* skip_space(const char* p, const char* end)
     return p;
 }
 
+// Mostly there is none.
+inline const char* skip_space(const char* p, const char* end)
+{
+    return p != end && static_cast<unsigned char>(*p) > ' ' ? p : skip_spaces(p, end);
+}
+
 // `p` is after the opening quote; gives the place after the closing one, nullptr when there is
 // none.
 const char* skip_string(const char* p, const char* end)
 {
+#ifdef __SSE2__
+    // Nearly every string is a short one without escapes.
+    if (end - p >= static_cast<std::ptrdiff_t>(sizeof(__m128i))) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        const auto quotes =
+            static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'))));
+        if (quotes != 0) {
+            const char* quote = p + std::countr_zero(quotes);
+            if (quote[-1] != '\\') {  // of an empty string the opening quote
+                return quote + 1;
+            }
+        }
+    }
+#endif
     for (;;) {
         auto* quote =
             static_cast<const char*>(std::memchr(p, '"', static_cast<std::size_t>(end - p)));
@@ -78,6 +104,9 @@ const char* skip_nested(const char* p, const char* end)
 // Of a number, a true, a false or a null.
 bool ends_word(char c)
 {
+    if (c >= '0' && c <= '9') {
+        return false;  // most of them are numbers
+    }
     switch (c) {
         case ',':
         case '}':
@@ -193,18 +222,36 @@ std::string message_of(std::string_view error)
     return text;
 }
 
+// parse_uint(), which looks at each digit for what may be too much: of so few digits none is.
+std::optional<std::uint64_t> number(std::string_view value, std::uint64_t most)
+{
+    constexpr std::size_t digits_that_fit = 18;
+    if (value.size() > digits_that_fit) {
+        return parse_uint(value, most);
+    }
+    std::uint64_t n = 0;
+    for (const char c : value) {
+        const auto digit = static_cast<unsigned>(c) - '0';
+        if (digit > 9) {
+            return std::nullopt;
+        }
+        n = n * 10 + digit;
+    }
+    return value.empty() || n > most ? std::nullopt : std::optional(n);
+}
+
 // How many tokens; none when that cannot be: what a counter cannot hold exactly would spoil all
 // that it has counted.
 std::optional<std::uint64_t> tokens(std::string_view value)
 {
     constexpr std::uint64_t most = std::uint64_t{1} << 40;
-    return parse_uint(value, most);
+    return number(value, most);
 }
 
 // Adds a number of nanoseconds, as Ollama tells durations.
 void add_duration(std::string_view value, record& r)
 {
-    if (const auto ns = parse_uint(value, std::chrono::nanoseconds(longest_run).count())) {
+    if (const auto ns = number(value, std::chrono::nanoseconds(longest_run).count())) {
         r.ran = r.ran.value_or(duration{}) + std::chrono::nanoseconds(*ns);
     }
 }

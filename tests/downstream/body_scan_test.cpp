@@ -154,6 +154,31 @@ TEST_CASE("keys that nobody decides by may stand as they like")
           "m");
 }
 
+TEST_CASE("a key is one that matters only when each of its bytes is the key's")
+{
+    // A key that matters may stand but once, and which matter is known by that.
+    const auto matters = [](const std::string& key, endpoint where) {
+        return contains(refusal("{\"" + key + "\":null,\"" + key + "\":null}", where), "twice");
+    };
+    for (const char* each : {"model", "name", "prompt", "messages", "input", "stream", "keep_alive",
+                             "options", "tools", "shift"}) {
+        const std::string key = each;
+        INFO(key);
+        int found = 0;
+        for (auto where : {endpoint::generate, endpoint::chat, endpoint::embed, endpoint::other}) {
+            found += matters(key, where) ? 1 : 0;
+            for (std::size_t at = 0; at < key.size(); ++at) {
+                auto odd = key;
+                odd[at] = odd[at] == 'z' ? 'y' : 'z';
+                REQUIRE(!matters(odd, where));
+                REQUIRE(!matters(key.substr(0, at), where));
+            }
+            REQUIRE(!matters(key + key.back(), where));
+        }
+        CHECK(found > 0);
+    }
+}
+
 TEST_CASE("only white space may follow the value, and it is not sent")
 {
     CHECK(read("{} \r\n\t ", endpoint::chat).size == 2);
