@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <exception>
 #include <limits>
 #include <memory>
 
@@ -254,7 +255,13 @@ void write(level l, std::string_view message, items fields)
     if (auto most = longest(message, fields); o.line.size() < most)
         o.line.resize(most);
     const char* end = put_line(o.line.data(), message, fields, o.sink->json());
-    o.logger.log(spd(l), spdlog::string_view_t(o.line.data(), std::size_t(end - o.line.data())));
+    const spdlog::string_view_t line(o.line.data(), std::size_t(end - o.line.data()));
+    // What the logger would do, but for its list of sinks, of which there is one.
+    try {
+        o.sink->log(spdlog::details::log_msg(o.logger.name(), spd(l), line));
+    } catch (const std::exception&) {
+        o.logger.log(spd(l), line);  // it tells what failed, should it fail again
+    }
     if (l >= level::warn)
         o.logger.flush();
 }

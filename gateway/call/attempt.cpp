@@ -25,27 +25,31 @@ bool is_plain(char c)
     return plain_bytes[static_cast<unsigned char>(c)];
 }
 
+constexpr std::size_t longest_name = 200;
+constexpr std::size_t longest_told = 3 * longest_name;  // each byte as %XX
+
 // A model's name is whatever the client wrote: only what can neither end the header nor be taken
 // for one of the list's own delimiters stands as it is, the rest as %XX. Cut, so that a name cannot
-// swell the head past what clients and tunnels take.
-void append_name(std::string& out, std::string_view name)
+// swell the head past what clients and tunnels take. Returns the end of what it wrote.
+char* put_name(char* to, std::string_view name)
 {
-    constexpr std::size_t longest = 200;
     constexpr char digits[] = "0123456789ABCDEF";
-    name = name.substr(0, longest);
-    while (!name.empty()) {
-        auto odd = std::find_if_not(name.begin(), name.end(), is_plain);
-        auto plain = static_cast<std::size_t>(odd - name.begin());
-        out += name.substr(0, plain);
-        name.remove_prefix(plain);
-        if (!name.empty()) {
-            auto byte = static_cast<unsigned char>(name.front());
-            out += '%';
-            out += digits[byte >> 4];
-            out += digits[byte & 15];
-            name.remove_prefix(1);
+    for (const char c : name.substr(0, longest_name)) {
+        if (is_plain(c)) {
+            *to++ = c;
+        } else {
+            const auto byte = static_cast<unsigned char>(c);
+            *to++ = '%';
+            *to++ = digits[byte >> 4];
+            *to++ = digits[byte & 15];
         }
     }
+    return to;
+}
+
+char* put(char* to, std::string_view text)
+{
+    return std::copy(text.begin(), text.end(), to);
 }
 
 }  // namespace
@@ -102,21 +106,25 @@ std::string to_json(const std::vector<attempt>& attempts)
 
 void append_header(std::string& to, const std::vector<attempt>& attempts)
 {
+    // Two names, and less than 100 bytes of words and numbers.
+    std::array<char, 2 * longest_told + 100> one;
     for (const auto& a : attempts) {
+        char* end = one.data();
         if (&a != &attempts.front()) {
-            to += ", ";
+            end = put(end, ", ");
         }
-        append_name(to, a.model);
-        to += '@';
-        append_name(to, a.upstream);
-        to += ";outcome=";
-        to += word(a.what);
+        end = put_name(end, a.model);
+        *end++ = '@';
+        end = put_name(end, a.upstream);
+        end = put(end, ";outcome=");
+        end = put(end, word(a.what));
         if (a.what == outcome::upstream_status) {
-            to += ";status=";
-            append_number(to, a.status);
+            end = put(end, ";status=");
+            end = put_number(end, a.status);
         }
-        to += ";ms=";
-        append_number(to, a.ms);
+        end = put(end, ";ms=");
+        end = put_number(end, a.ms);
+        to.append(one.data(), static_cast<std::size_t>(end - one.data()));
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 
 namespace gateway {
 
@@ -11,6 +12,9 @@ void log_ended(const call_record& r)
 {
     if (!log::enabled(log::level::info))
         return;
+    static std::string attempts;  // room that is used again and again
+    attempts.clear();
+    append_header(attempts, r.attempts);
     using us = std::chrono::microseconds;
     log::info("call", {{"id", r.id},
                        {"client", r.client},
@@ -27,7 +31,7 @@ void log_ended(const call_record& r)
                        {"bytes", r.bytes},
                        {"prompt_tokens", r.prompt_tokens},
                        {"completion_tokens", r.completion_tokens},
-                       {"attempts", to_header(r.attempts)}});
+                       {"attempts", attempts}});
 }
 
 }  // namespace gateway

@@ -6,7 +6,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include <climits>
+#include <cstdint>
 #include <set>
+#include <string>
 
 using namespace gateway;
 
@@ -100,4 +103,13 @@ TEST_CASE("a model's name cannot break out of the attempts header")
           "a%0D%0ASet-Cookie:%20x%2C%20b%40c%3Bms%3D1%20%C3%A4@l;outcome=ok;ms=1");
     attempts[0].model.assign(1'000'000, '\xff');
     CHECK(to_header(attempts).size() < 1000);
+    std::string cut;
+    for (int i = 0; i < 200; ++i) {
+        cut += "%FF";
+    }
+    attempts[0] = {attempts[0].model, attempts[0].model, outcome::upstream_status, INT_MIN, "",
+                   INT64_MIN};
+    CHECK(to_header(attempts) == cut + "@" + cut +
+                                     ";outcome=upstream_status;status=-2147483648;"
+                                     "ms=-9223372036854775808");
 }
