@@ -5,7 +5,7 @@
 namespace gateway {
 
 permit::permit(admission& at, visitor v)
-    : at_(at), lane_(v.lane), arrival_(at.order_.arrive(std::move(v), steady::now()))
+    : at_(at), arrival_(at.order_.arrive(v, steady::now())), lane_(std::move(v.lane))
 {
     granted_ = arrival_.what == turnstile::answer::granted;
     if (arrival_.what == turnstile::answer::waiting)
@@ -110,10 +110,10 @@ void permit::move(lane_key to)
         return;
     if (granted_)
         stand_in_front();
-    lane_ = to;
+    lane_ = std::move(to);
     news_.reset();
     given_up_ = false;
-    at_.order_.move(arrival_.id, std::move(to));
+    at_.order_.move(arrival_.id, lane_);
     at_.changed();
     at_.wake();
 }

@@ -76,8 +76,8 @@ private:
     void direct_is_over();
 
     admission& at_;
-    lane_key lane_;
     turnstile::arrival arrival_;
+    lane_key lane_;
     bool granted_ = false;
     bool directly_ = false;
     bool given_up_ = false;

@@ -22,6 +22,7 @@ struct client_lines {
         fair_tag end = 0;  // where its next one starts, unless the clock is past it
     };
     const std::string* name = nullptr;
+    std::size_t hash = 0;  // of the name
     std::array<line, flows> lines{};
     std::size_t waiting = 0;  // calls
     std::size_t here = 0;     // visitors of any kind, waiting or running
@@ -48,10 +49,15 @@ public:
 
     client_lines& named(std::string_view name)
     {
-        if (const auto at = all_.find(name); at != all_.end())
-            return at->second;
-        const auto at = all_.try_emplace(std::string(name)).first;
-        at->second.name = &at->first;
+        if (newest_ && *newest_->name == name)
+            return *newest_;
+        auto at = all_.find(name);
+        if (at == all_.end()) {
+            at = all_.try_emplace(std::string(name)).first;
+            at->second.name = &at->first;
+            at->second.hash = text_hash()(name);
+        }
+        newest_ = &at->second;
         return at->second;
     }
     const client_lines* find(std::string_view name) const
@@ -176,19 +182,34 @@ public:
             else if (in_debt(*c))
                 dormant_.push_back(c);
             else
-                all_.erase(all_.find(*c->name));
+                forget(*c);
         }
     }
 
-    // Nobody is here: all are equal again.
+    // Nobody is here: all are equal again. The one that came last may be the next to come, if it
+    // is alone: it is made as new instead of anew.
     void forget_all()
     {
-        dormant_.clear();
-        all_.clear();
+        if (!dormant_.empty())
+            dormant_.clear();
         clocks_ = {};
+        if (newest_ && all_.size() == 1) {
+            newest_->lines = {};
+            newest_->dormant = false;
+            return;
+        }
+        newest_ = nullptr;
+        all_.clear();
     }
 
 private:
+    void forget(client_lines& c)
+    {
+        if (newest_ == &c)
+            newest_ = nullptr;
+        all_.erase(all_.find(*c.name));
+    }
+
     // Aged visitors are measured by the interactive clock.
     const virtual_clock& clock(flow f) const { return clocks_[f == flow::background]; }
 
@@ -207,6 +228,7 @@ private:
     }
 
     std::unordered_map<std::string, client_lines, text_hash, std::equal_to<>> all_;
+    client_lines* newest_ = nullptr;  // the one last asked for
     std::deque<client_lines*> dormant_;
     std::array<virtual_clock, 2> clocks_;  // interactive, background
     std::size_t waiting_ = 0;              // clients with waiting visitors

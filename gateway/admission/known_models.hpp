@@ -21,6 +21,7 @@ public:
     explicit known_model(place_id places) : at_(places) {}
 
     const std::string* name = nullptr;
+    std::size_t hash = 0;   // of the name
     std::size_t lanes = 0;  // that have visitors, waiting or running
     std::size_t waiting = 0;
     moving_average service;
@@ -97,6 +98,7 @@ public:
             return at->second;
         const auto at = all_.try_emplace(std::string(name), places_).first;
         at->second.name = &at->first;
+        at->second.hash = text_hash()(name);
         return at->second;
     }
     const known_model* find(std::string_view name) const
@@ -121,10 +123,15 @@ public:
             }
         }
         all_.erase(all_.find(*drop->name));
+        ++forgotten_;
     }
+    // How many were dropped so far: who keeps one that is not in use sees by it that it may be
+    // gone.
+    std::uint64_t forgotten() const { return forgotten_; }
 
 private:
     place_id places_;
+    std::uint64_t forgotten_ = 0;
     std::unordered_map<std::string, known_model, text_hash, std::equal_to<>> all_;
 };
 

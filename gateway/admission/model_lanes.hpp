@@ -9,6 +9,7 @@
 #include <ext/pb_ds/assoc_container.hpp>
 #include <ext/pb_ds/tree_policy.hpp>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <string>
@@ -26,8 +27,11 @@ struct model_lane {
     queue calls;                         // waiting ones
     std::map<standing, guest*> errands;  // waiting ones, which pass the calls: they take no permit
     std::size_t waiting_weight = 0;
-    std::size_t running = 0;    // visitors, errands too
-    std::size_t busy_slot = 0;  // its place among the lanes with waiting visitors
+    std::size_t running = 0;             // visitors, errands too
+    std::size_t busy_slot = 0;           // its place among the lanes with waiting visitors
+    bool in_use = false;                 // visitors have come and not all have gone
+    bool kept = false;                   // is not forgotten when they have
+    std::uint64_t models_forgotten = 0;  // known_models::forgotten() when `model` was looked up
 
     // Grants to others though its head stood before them and no door was open to it.
     std::size_t passed = 0;
@@ -59,19 +63,29 @@ struct model_lane {
 
 class model_lanes {
 public:
+    // Lanes that are kept though nobody is in them, at most: a quiet gateway's every call would
+    // make its lane anew. A kept one is as a new one to whoever comes.
+    static constexpr std::size_t most_kept = 16;
+
     explicit model_lanes(known_models& models) : models_(&models) {}
 
-    model_lane& of(lane_key&& key)
+    // For a visitor that comes; maybe_forget() is to follow when it does not stay.
+    model_lane& of(const lane_key& key)
     {
-        const auto [at, is_new] = all_.try_emplace(std::move(key));
-        auto& l = at->second;
-        if (is_new) {
-            l.key = &at->first;
-            l.model = &models_->named(at->first.model);
+        auto& l = newest_ && *newest_->key == key ? *newest_ : find_or_make(key);
+        newest_ = &l;
+        if (!l.in_use) {
+            l.in_use = true;
+            // The model may have been forgotten since the lane was last in use.
+            if (!l.model || l.models_forgotten != models_->forgotten()) {
+                l.model = &models_->named(key.model);
+                l.models_forgotten = models_->forgotten();
+            }
             ++l.model->lanes;
         }
         return l;
     }
+    // Kept ones too.
     std::size_t size() const { return all_.size(); }
     // Those with waiting visitors, in no order.
     const std::vector<model_lane*>& busy() const { return busy_; }
@@ -126,10 +140,14 @@ public:
         l.served();
         if (l.running > 0)
             return;
+        l.in_use = false;
+        l.doors_open = 0;
+        l.may_start = 0;
         auto& model = *l.model;
         --model.lanes;
-        all_.erase(all_.find(*l.key));
         models_->maybe_forget(model);
+        if (!l.kept)
+            keep(l);
     }
 
 private:
@@ -141,8 +159,38 @@ private:
         }
     };
 
+    model_lane& find_or_make(const lane_key& key)
+    {
+        const auto [at, is_new] = all_.try_emplace(key);
+        if (is_new)
+            at->second.key = &at->first;
+        return at->second;
+    }
+
+    // `l`, which is not in use, takes the place of the one that was kept first.
+    void keep(model_lane& l)
+    {
+        auto*& place = kept_[next_kept_++ % most_kept];
+        if (place) {
+            place->kept = false;
+            if (!place->in_use)
+                forget(*place);
+        }
+        place = &l;
+        l.kept = true;
+    }
+    void forget(model_lane& l)
+    {
+        if (newest_ == &l)
+            newest_ = nullptr;
+        all_.erase(all_.find(*l.key));
+    }
+
     known_models* models_;
     std::unordered_map<lane_key, model_lane, key_hash> all_;
+    model_lane* newest_ = nullptr;  // the one last come to: mostly the next one's too
+    std::array<model_lane*, most_kept> kept_{};
+    std::size_t next_kept_ = 0;
     std::vector<model_lane*> busy_;
 };
 

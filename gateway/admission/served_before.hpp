@@ -21,6 +21,11 @@ public:
 
     void note(std::string_view client, std::string_view model, place_id at)
     {
+        note(text_hash()(client), text_hash()(model), at);
+    }
+    // The same, of the text_hash() of each.
+    void note(std::size_t client, std::size_t model, place_id at)
+    {
         const auto key = key_of(client, model);
         auto& row = row_of(key);
         std::size_t found = 0;
@@ -32,7 +37,7 @@ public:
 
     std::optional<place_id> last(std::string_view client, std::string_view model) const
     {
-        const auto key = key_of(client, model);
+        const auto key = key_of(text_hash()(client), text_hash()(model));
         for (const auto& one : row_of(key)) {
             if (one.key == key)
                 return one.at;
@@ -48,9 +53,9 @@ private:
     };
     using row = std::array<one, per_row>;
 
-    static std::uint64_t key_of(std::string_view client, std::string_view model)
+    static std::uint64_t key_of(std::size_t client, std::size_t model)
     {
-        return mixed(text_hash()(client), text_hash()(model)) | 1;  // 0 is nobody
+        return mixed(client, model) | 1;  // 0 is nobody
     }
     row& row_of(std::uint64_t key) { return all_[(key >> 1) % rows]; }
     const row& row_of(std::uint64_t key) const { return all_[(key >> 1) % rows]; }

@@ -27,7 +27,7 @@ turnstile::~turnstile() = default;
 turnstile::turnstile(turnstile&&) noexcept = default;
 turnstile& turnstile::operator=(turnstile&&) noexcept = default;
 
-turnstile::arrival turnstile::arrive(visitor v, instant now)
+turnstile::arrival turnstile::arrive(const visitor& v, instant now)
 {
     auto& s = *state_;
     ++s.changes;
@@ -35,7 +35,7 @@ turnstile::arrival turnstile::arrive(visitor v, instant now)
     const ticket t = ++s.last_ticket;
     guest g;
     g.client = &s.who.named(v.client);
-    g.lane = &s.lanes.of(std::move(v.lane));
+    g.lane = &s.lanes.of(v.lane);
     g.arrived = now;
     g.weight = v.errand ? 0 : std::clamp(v.weight, 1u, max_weight);
     g.turns = s.places.turns(g.weight);
@@ -49,7 +49,7 @@ turnstile::arrival turnstile::arrive(visitor v, instant now)
     if (const auto p = s.choose(g, may_go)) {
         ++g.client->here;
         s.who.served(g, true);
-        s.start(s.running.emplace(t, g).first->second, *p, now);
+        s.start(s.run(g), *p, now);
         return {answer::granted, t, *p};
     }
     const auto said = s.refuse_or_wait(g, now);
@@ -117,19 +117,20 @@ void turnstile::finish(ticket t, std::optional<duration> service)
 {
     auto& s = *state_;
     ++s.changes;
-    auto* g = s.find_running(t);
-    if (!g)
+    const auto at = s.running.find(t);
+    if (at == s.running.end())
         return;
-    auto& client = *g->client;
-    auto& lane = *g->lane;
-    s.stop(*g);
-    if (!g->errand()) {
-        s.served_before.note(*client.name, lane.key->model, g->at);
+    const auto& g = at->second;
+    auto& client = *g.client;
+    auto& lane = *g.lane;
+    s.stop(g);
+    if (!g.errand()) {
+        s.served_before.note(client.hash, lane.model->hash, g.at);
         if (service)
             lane.model->service.add(*service);
     }
     --client.here;
-    s.running.erase(t);
+    s.run_no_more(at);
     s.maybe_forget(client, lane);
 }
 
@@ -148,7 +149,7 @@ void turnstile::put_back(ticket t)
     s.lanes.stand_in(*g);
 }
 
-void turnstile::move(ticket t, lane_key to)
+void turnstile::move(ticket t, const lane_key& to)
 {
     auto& s = *state_;
     ++s.changes;
@@ -157,7 +158,7 @@ void turnstile::move(ticket t, lane_key to)
         return;
     auto& from = *g->lane;
     s.lanes.stand_out(*g);
-    g->lane = &s.lanes.of(std::move(to));
+    g->lane = &s.lanes.of(to);
     s.lanes.stand_in(*g);
     s.lanes.maybe_forget(from);
 }

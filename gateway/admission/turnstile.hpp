@@ -118,7 +118,7 @@ public:
     // A visitor comes. Granted at once when a permit is free at a place whose door is open to it
     // and nobody who could start there stands before it; else it waits or is refused (SPEC §5
     // "Full"). O(log n), and O(lanes with visitors × places), as all below.
-    arrival arrive(visitor v, instant now);
+    arrival arrive(const visitor& v, instant now);
 
     // Who may go now that something has changed, and where; each is granted when returned. Call
     // until empty after finish, leave, put_back, move, set_*, limit_model, open, and whenever a
@@ -153,7 +153,7 @@ public:
 
     // A waiting visitor goes over to another lane (a fallback, other places), and keeps its place
     // in the order. Nothing when it does not wait (put_back first).
-    void move(ticket t, lane_key to);
+    void move(ticket t, const lane_key& to);
 
     // Configuration was read again. Running visitors keep their permits.
     void set_limits(limits l);

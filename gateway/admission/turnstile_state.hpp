@@ -13,7 +13,6 @@
 #include "admission/turnstile.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <optional>
 #include <set>
 #include <utility>
@@ -37,6 +36,7 @@ struct turnstile::state {
     guests calls;    // that wait
     guests errands;  // that wait
     guests running;
+    guests::node_type left;  // by the last that ran, for the next
     std::set<ticket> young;  // background visitors that have not aged yet
     queueing::clients who;
     queueing::known_models models;
@@ -108,7 +108,7 @@ struct turnstile::state {
         });
         if (fit == 0)
             return std::nullopt;
-        if (!std::has_single_bit(fit)) {
+        if ((fit & (fit - 1)) != 0) {  // more than one
             const auto before = served_before.last(*g.client->name, g.lane->key->model);
             if (before && (fit >> *before & 1) != 0)
                 return before;
@@ -174,6 +174,17 @@ struct turnstile::state {
         young.erase(g.where.ticket);
     }
 
+    // One that need not wait.
+    guest& run(const guest& g)
+    {
+        if (left.empty())
+            return running.emplace(g.where.ticket, g).first->second;
+        left.key() = g.where.ticket;
+        left.mapped() = g;
+        return running.insert(running.end(), std::move(left))->second;
+    }
+    void run_no_more(guests::iterator at) { left = running.extract(at); }
+
     void start(guest& g, place_id p, instant now)
     {
         g.at = p;
@@ -212,7 +223,7 @@ struct turnstile::state {
         }
     }
 
-    void stop(guest& g)
+    void stop(const guest& g)
     {
         places.give_back(g.at, g.charged);
         --g.lane->running;
