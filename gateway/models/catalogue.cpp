@@ -27,7 +27,8 @@ awaitable<void> catalogue::refresh(duration older_than)
     if (all) {
         tags_.clear();
         for (auto& m : *all)
-            tags_.emplace(m.canonical, m);
+            if (auto [at, is_new] = tags_.try_emplace(m.canonical); is_new)
+                at->second.as_listed = std::move(m);
         known_ = true;
     }
     asked_at_ = steady::now();
@@ -48,26 +49,42 @@ awaitable<catalogue::listed> catalogue::find(std::string model)
     co_return listed::yes;
 }
 
-bool catalogue::knows(std::string_view model) const
+const catalogue::known_model* catalogue::look(std::string_view model) const
 {
     auto found = tags_.find(model);
-    return known_ && found != tags_.end() && learned(found->second);
+    return found == tags_.end() ? nullptr : &up_to_date(found->second);
 }
 
-// Is nothing left to be asked of it?
-bool catalogue::learned(const listed_model& m) const
+const catalogue::known_model& catalogue::up_to_date(known_model& m) const
 {
-    return m.digest.empty() || with_.lore.by_digest.count(m.digest) != 0;
+    const auto& lore = with_.lore;
+    if (m.as_of == lore.changes)
+        return m;
+    m.as_of = lore.changes;
+    auto told = lore.by_digest.find(m.as_listed.digest);
+    m.facts = told == lore.by_digest.end() ? nullptr : &told->second;
+    m.learned = m.as_listed.digest.empty() || m.facts != nullptr;
+    m.runner = &m.as_listed.canonical;
+    if (m.facts != nullptr && !m.facts->runner.empty())
+        if (auto name = lore.name_of_blob.find(m.facts->runner); name != lore.name_of_blob.end())
+            m.runner = &name->second;
+    return m;
+}
+
+bool catalogue::knows(std::string_view model) const
+{
+    const auto* m = look(model);
+    return known_ && m != nullptr && m->learned;
 }
 
 awaitable<void> catalogue::learn(std::string model)
 {
-    auto found = tags_.find(model);
-    if (found == tags_.end() || learned(found->second))
+    const auto* m = look(model);
+    if (m == nullptr || m->learned)
         co_return;
-    auto digest = found->second.digest;
+    auto digest = m->as_listed.digest;
     auto answer = co_await ask(with_.io, with_.pool, "POST", "/api/show",
-                               "{\"model\":" + json_quote(found->second.name) + "}",
+                               "{\"model\":" + json_quote(m->as_listed.name) + "}",
                                with_.settings()->reconcile.timeout, &with_.closing);
     // An answer that is none of Ollama's is an answer too: it is not asked for at each call. One
     // that does not come is.
@@ -79,34 +96,25 @@ awaitable<void> catalogue::learn(std::string model)
         facts = std::move(*told);
     if (!facts.runner.empty())
         with_.lore.name_of_blob.try_emplace(facts.runner, model);
+    ++with_.lore.changes;
 }
 
 const model_facts* catalogue::facts(std::string_view model) const
 {
-    auto found = tags_.find(model);
-    if (found == tags_.end())
-        return nullptr;
-    auto known = with_.lore.by_digest.find(found->second.digest);
-    return known == with_.lore.by_digest.end() ? nullptr : &known->second;
+    const auto* m = look(model);
+    return m == nullptr ? nullptr : m->facts;
 }
 
 std::string catalogue::runner_of(std::string_view model) const
 {
-    return runner_of(model, facts(model));
-}
-
-std::string catalogue::runner_of(std::string_view model, const model_facts* f) const
-{
-    if (f == nullptr || f->runner.empty())
-        return std::string(model);
-    auto found = with_.lore.name_of_blob.find(f->runner);
-    return found == with_.lore.name_of_blob.end() ? std::string(model) : found->second;
+    const auto* m = look(model);
+    return m == nullptr ? std::string(model) : *m->runner;
 }
 
 std::uint64_t catalogue::file_size(std::string_view model) const
 {
     auto found = tags_.find(model);
-    return found == tags_.end() ? 0 : found->second.size;
+    return found == tags_.end() ? 0 : found->second.as_listed.size;
 }
 
 }  // namespace gateway

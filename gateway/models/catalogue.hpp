@@ -24,6 +24,7 @@ struct model_lore {
     // Ollama keeps one runner per blob (ollama.md §0.7): the name it is known by here is the first
     // one that was seen for it, and stays so.
     std::map<std::string, std::string, std::less<>> name_of_blob;
+    std::uint64_t changes = 1;  // so often something was added
 };
 
 class catalogue {
@@ -53,19 +54,27 @@ public:
 
     // The name under which a model's runner is known: its own, or another one on the same blob.
     std::string runner_of(std::string_view model) const;
-    std::string runner_of(std::string_view model, const model_facts* of_it) const;
+    // All that is known of a listed model, without asking.
+    struct known_model {
+        listed_model as_listed;
+        bool learned = false;                 // nothing is left to be asked of it
+        const model_facts* facts = nullptr;   // what /api/show said; null: not known (yet)
+        const std::string* runner = nullptr;  // as runner_of()
+        std::uint64_t as_of = 0;              // model_lore::changes when these three were looked up
+    };
+    // Null when it is not listed. Until the next wait.
+    const known_model* look(std::string_view model) const;
     // What /api/show said; null when it is not known (yet).
     const model_facts* facts(std::string_view model) const;
     // Of its files, bytes; 0 when not known.
     std::uint64_t file_size(std::string_view model) const;
     awaitable<void> learn(std::string model);
-    const std::map<std::string, listed_model, std::less<>>& all() const { return tags_; }
 
 private:
-    bool learned(const listed_model& m) const;
+    const known_model& up_to_date(known_model& m) const;
 
     surroundings with_;
-    std::map<std::string, listed_model, std::less<>> tags_;
+    mutable std::map<std::string, known_model, std::less<>> tags_;
     bool known_ = false;
     instant asked_at_ = instant::min();
     std::shared_ptr<event> asking_;  // while the list is being asked for

@@ -173,9 +173,21 @@ awaitable<fleet::found> fleet::find(std::string model)
 
 std::optional<fleet::found> fleet::find_now(const std::string& model)
 {
-    bool all_know = std::all_of(sites_.begin(), sites_.end(),
-                                [&](auto* s) { return !is_asked(*s) || s->names.knows(model); });
-    return all_know ? std::optional(as_known(model)) : std::nullopt;
+    std::optional<found> f(std::in_place);
+    if (!gather(model, *f))
+        f.reset();
+    else if (f->runner != model)
+        same_runner(model, f->runner);
+    return f;
+}
+
+fleet::found fleet::as_known(const std::string& model)
+{
+    found f;
+    gather(model, f);
+    if (f.runner != model)
+        same_runner(model, f.runner);
+    return f;
 }
 
 // One that is down is believed what it last said.
@@ -184,41 +196,41 @@ bool fleet::is_asked(const site& s) const
     return s.health.up() || sites_.size() == 1;
 }
 
-fleet::found fleet::as_known(const std::string& model)
+bool fleet::gather(const std::string& model, found& f) const
 {
     using listed = catalogue::listed;
-    found f;
+    bool all_know = true;
     bool unknown = false;  // by one that could tell
     bool any_known = false;
     // One that has not been seen yet may be starting too, as after the machine has.
-    bool may_come = steady::now() - began_ < with_.settings()->queue.hold_upstream;
+    const auto may_come = [&] {
+        return steady::now() - began_ < with_.settings()->queue.hold_upstream;
+    };
     for (auto* s : sites_) {
-        auto has = s->names.lists(model)              ? listed::yes
-                   : is_asked(*s) && s->names.known() ? listed::no
-                                                      : listed::unknown;
-        any_known = any_known || has != listed::unknown;
-        if (has == listed::no)
-            f.missing |= only(s->place);
-        else if (has == listed::unknown)
-            unknown = unknown || s->health.up() || (may_come && !s->names.known());
-        else
+        const auto* here = s->names.look(model);
+        bool asked = is_asked(*s);
+        bool known = s->names.known();
+        all_know = all_know && (!asked || (known && here != nullptr && here->learned));
+        if (here != nullptr) {
             f.listed = listed::yes;
-        if (has != listed::yes)
-            continue;
-        const auto* facts = s->names.facts(model);
-        if (f.facts == nullptr && facts != nullptr) {
-            f.facts = facts;
-            f.runner = s->names.runner_of(model, facts);
+            any_known = true;
+            if (f.facts == nullptr && here->facts != nullptr) {
+                f.facts = here->facts;
+                f.runner = *here->runner;
+            }
+            f.remote = f.remote || (here->facts != nullptr && here->facts->remote);
+        } else if (asked && known) {
+            any_known = true;
+            f.missing |= only(s->place);
+        } else {
+            unknown = unknown || s->health.up() || (!known && may_come());
         }
-        f.remote = f.remote || (facts != nullptr && facts->remote);
     }
     if (f.listed != listed::yes)
         f.listed = unknown || !any_known ? listed::unknown : listed::no;
     if (f.runner.empty())
         f.runner = model;
-    if (f.runner != model)
-        same_runner(model, f.runner);
-    return f;
+    return all_know;
 }
 
 // What the configuration says of a name holds for its runner, whatever that is known by.
@@ -326,7 +338,7 @@ bool fleet::too_big(const lane_key& lane, std::string_view as) const
 
 bool fleet::reuses(const std::string& runner) const
 {
-    return strict_.find(runner) == strict_.end();
+    return strict_.empty() || strict_.find(runner) == strict_.end();
 }
 
 std::optional<std::uint64_t> fleet::context_to_send(place_id p, const lane_key& lane) const

@@ -145,6 +145,8 @@ private:
     std::uint64_t need(place_id p, const lane_key& lane, std::string_view as) const;
     bool reuses(const std::string& runner) const;
     bool is_asked(const site& s) const;
+    // False when one of those that are asked has not told all of it yet.
+    bool gather(const std::string& model, found& f) const;
     found as_known(const std::string& model);
     void same_runner(const std::string& model, const std::string& runner);
     void direct(place_id p, const lane_key& lane);

@@ -74,14 +74,13 @@ void ledger::load_ended(const std::string& model, bool ok, duration took, instan
     }
 }
 
-void ledger::keeps_its_own_time(const std::string& model, duration keep_alive, instant now)
+void ledger::keeps_its_own_time(entry& e, duration keep_alive, instant now)
 {
-    auto& e = all_[model];
     e.shortest = std::min(e.shortest, keep_alive);
     goes_after(e, now);
 }
 
-void ledger::call_began(const std::string& model, instant now)
+ledger::entry& ledger::call_began(const std::string& model, instant now)
 {
     auto& e = all_[model];
     if (e.out == 0 && now < e.may_go - leeway) {  // it is there, and its time begins anew after it
@@ -91,18 +90,18 @@ void ledger::call_began(const std::string& model, instant now)
     ++e.out;
     ++e.calls;
     e.last_used = now;
+    return e;
 }
 
-void ledger::call_ended(const std::string& model, bool unloads, duration verify_within, instant now)
+void ledger::call_ended(entry& e, bool unloads, duration verify_within, instant now)
 {
-    auto& e = all_[model];
     if (e.out != 0)
         --e.out;
     e.last_used = now;
     e.expires.reset();  // it is written anew when the runner goes idle
     goes_after(e, now);
     if (unloads || (e.leaves && e.out == 0))
-        unload_asked(model, verify_within, now);
+        unload_asked(e, verify_within, now);
 }
 
 void ledger::answers(const std::string& model, const std::string& options, instant now)
@@ -114,9 +113,8 @@ void ledger::answers(const std::string& model, const std::string& options, insta
     e.options = options;
 }
 
-void ledger::unload_asked(const std::string& model, duration verify_within, instant now)
+void ledger::unload_asked(entry& e, duration verify_within, instant now)
 {
-    auto& e = all_[model];
     // Ollama unloads it when the last call of it has ended; until then others may join.
     if (e.at != model_state::ready)
         return;
@@ -218,8 +216,13 @@ void ledger::upstream_away()
 
 const ledger::entry* ledger::find(std::string_view model) const
 {
+    if (newest_ != nullptr && newest_->first == model)
+        return &newest_->second;
     auto found = all_.find(model);
-    return found == all_.end() ? nullptr : &found->second;
+    if (found == all_.end())
+        return nullptr;
+    newest_ = &*found;
+    return &found->second;
 }
 
 model_state ledger::state(std::string_view model) const

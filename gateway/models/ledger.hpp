@@ -54,15 +54,27 @@ public:
     void load_ended(const std::string& model, bool ok, duration took, instant now);
     // Its load, or a call of it that is about to end, came with a keep_alive of its own: once idle
     // it may go after that long, and no listing need have said so. duration::max(): for ever.
-    void keeps_its_own_time(const std::string& model, duration keep_alive, instant now);
+    void keeps_its_own_time(const std::string& model, duration keep_alive, instant now)
+    {
+        keeps_its_own_time(all_[model], keep_alive, now);
+    }
+    static void keeps_its_own_time(entry& e, duration keep_alive, instant now);
     // A call of it was sent; and has ended, this way or that. `unloads`: it asked to unload the
     // model after it (keep_alive 0).
-    void call_began(const std::string& model, instant now);
-    void call_ended(const std::string& model, bool unloads, duration verify_within, instant now);
+    // The entry stays where it is until the call has ended.
+    entry& call_began(const std::string& model, instant now);
+    void call_ended(const std::string& model, bool unloads, duration verify_within, instant now)
+    {
+        call_ended(all_[model], unloads, verify_within, now);
+    }
+    void call_ended(entry& e, bool unloads, duration verify_within, instant now);
     // It answers: so it is there, whatever was thought.
     void answers(const std::string& model, const std::string& options, instant now);
     // A client asked for its unload.
-    void unload_asked(const std::string& model, duration verify_within, instant now);
+    void unload_asked(const std::string& model, duration verify_within, instant now)
+    {
+        unload_asked(all_[model], verify_within, now);
+    }
     // The ladder of unload_plan.hpp: begun, and how it ended.
     void unload_begins(const std::string& model, instant now);
     void gone(const std::string& model, instant now);
@@ -104,6 +116,7 @@ public:
     template <class Keep>
     void forget_absent(Keep keep)
     {
+        newest_ = nullptr;
         std::erase_if(all_, [&](const auto& e) {
             return e.second.at == model_state::absent && e.second.out == 0 && !e.second.last_load &&
                    !keep(e.first);
@@ -112,8 +125,11 @@ public:
 
 private:
     void change(entry& e, model_state to, instant now);
+    void unload_asked(entry& e, duration verify_within, instant now);
 
     std::map<std::string, entry, std::less<>> all_;
+    // The one found last: a call asks for its model again and again.
+    mutable const std::pair<const std::string, entry>* newest_ = nullptr;
     std::map<std::pair<std::string, std::string>, std::uint64_t> sizes_;  // model, options
     std::set<std::pair<std::string, std::string>> apart_;
 };

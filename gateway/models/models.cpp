@@ -34,12 +34,15 @@ models::~models() = default;
 
 models::entry& models::of_name(const std::string& runner)
 {
+    if (newest_ != nullptr && newest_->name == runner)
+        return *newest_;
     auto& e = entries_[runner];
     if (!e) {
         e = std::make_unique<entry>();
         e->name = e->as = runner;
         e->news = std::make_unique<event>(with_.io);
     }
+    newest_ = e.get();
     return *e;
 }
 
@@ -190,6 +193,7 @@ void models::apply(std::vector<loaded_model> shown, instant asked)
         m->plan->listed(there ? listing::shows_it : listing::without_it, now);
         m->news->tell();
     }
+    newest_ = nullptr;
     std::erase_if(entries_, [this](const auto& e) {
         const auto& m = *e.second;
         return ledger_.state(e.first) == model_state::absent && !m.plan && m.quiet.idle() &&

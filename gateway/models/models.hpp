@@ -135,6 +135,7 @@ public:
 
         models& of_;
         entry& model_;
+        ledger::entry* book_ = nullptr;  // of the model; while it is out
         facts what_;
         silence::call_id id_;
         std::function<void()> on_silent_;
@@ -186,6 +187,7 @@ private:
     ledger ledger_;
     ledger::drift drift_;
     std::map<std::string, std::unique_ptr<entry>> entries_;  // by runner
+    entry* newest_ = nullptr;                                // the one last asked for by its name
     std::vector<std::string> shown_;                         // runners in the last listing
     std::vector<std::string> pushed_out_;  // gone before their time since the last load began
     std::optional<instant> listed_at_;

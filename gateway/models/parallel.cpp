@@ -83,7 +83,7 @@ void parallel::sent(call_id c, instant now)
     const auto sure = trying_ || limit_ == 0 ? 1 : limit_;
     one next{.sent = now, .began = {}};
     next.with_room = out_.size() < sure;
-    out_.insert_or_assign(c, next);
+    out_.put(c, next);
 }
 
 void parallel::first_byte(call_id c, instant now)
@@ -105,11 +105,11 @@ void parallel::first_byte(call_id c, instant now)
 void parallel::ended(call_id c, std::optional<duration> ran, instant now)
 {
     look(now);
-    auto node = out_.extract(c);
-    if (node.empty()) {
+    const auto at = out_.find(c);
+    if (at == out_.end()) {
         return;
     }
-    one done = node.mapped();
+    one done = at->second;
     done.end = now;
     if (ran) {
         const auto began = std::max(done.sent, now - std::max(*ran, duration{}));
@@ -120,22 +120,25 @@ void parallel::ended(call_id c, std::optional<duration> ran, instant now)
             done.timed = true;
         }
     }
-    if (!all_said_) {
-        look_back(done, now);
-    }
-    remember(done);
+    over(at, done, now);
 }
 
 void parallel::dropped(call_id c, instant now)
 {
     look(now);
-    auto node = out_.extract(c);
-    if (node.empty()) {
+    const auto at = out_.find(c);
+    if (at == out_.end()) {
         return;
     }
-    one done = node.mapped();
+    one done = at->second;
     done.end = now;
     done.dropped = true;
+    over(at, done, now);
+}
+
+void parallel::over(calls_out<one>::iterator at, one done, instant now)
+{
+    out_.erase(at);
     if (!all_said_) {
         look_back(done, now);
     }
@@ -357,8 +360,13 @@ void parallel::run_at_once_with(const one& c, instant now)
 
 // Keeps what a call that is out, or one still to be looked back at, may have stood behind. What is
 // kept for nothing does no harm, so that looking for it is spread over many ends.
-void parallel::remember(one c)
+void parallel::remember(const one& c)
 {
+    if (out_.empty() && 2 * (since_tidied_ + 1) > gone_.size() + 1) {
+        since_tidied_ = 0;  // nobody is out: all that would be kept is tidied away at once
+        gone_.clear();
+        return;
+    }
     gone_.push_back(c);
     if (2 * ++since_tidied_ > gone_.size() + out_.size()) {
         since_tidied_ = 0;

@@ -5,11 +5,11 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "models/calls_out.hpp"
 
 #include <array>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <optional>
 
 namespace gateway {
@@ -73,10 +73,11 @@ private:
     void speaks_against(unsigned slots);
     void run_at_once(unsigned calls);
     void run_at_once_with(const one& c, instant now);
-    void remember(one c);
+    void over(calls_out<one>::iterator at, one done, instant now);
+    void remember(const one& c);
     void unlearn();
 
-    std::map<call_id, one> out_;
+    calls_out<one> out_;
     std::deque<one> gone_;          // as they ended; those that are still needed, and some more
     std::size_t since_tidied_ = 0;  // so many have been added
     std::deque<duration> prompts_;  // from sending to first byte of calls with room, the last few

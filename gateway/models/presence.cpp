@@ -15,7 +15,7 @@ models::presence::presence(models& of, facts f, duration limit, std::function<vo
     model_.quiet.started(id_, limit, now);
     model_.out.push_back(*this);
     model_.served = true;
-    of_.ledger_.call_began(model_.name, now);
+    book_ = &of_.ledger_.call_began(model_.name, now);
     if (what_.measured)
         model_.beside.sent(id_, now);
 }
@@ -37,8 +37,8 @@ void models::presence::out_no_more(instant now)
     unlink();
     auto within = of_.with_.settings()->unload.verify_within;
     if (what_.keep_alive)
-        of_.ledger_.keeps_its_own_time(model_.name, *what_.keep_alive, now);
-    of_.ledger_.call_ended(model_.name, what_.unloads, within, now);
+        ledger::keeps_its_own_time(*book_, *what_.keep_alive, now);
+    of_.ledger_.call_ended(*book_, what_.unloads, within, now);
     of_.list_soon(now);
 }
 
@@ -58,7 +58,7 @@ void models::presence::progressed(instant now)
         model_.beside.first_byte(id_, now);
         of_.learn(model_, before);
     }
-    if (of_.ledger_.state(model_.name) != model_state::ready) {
+    if ((out_ ? book_->at : of_.ledger_.state(model_.name)) != model_state::ready) {
         of_.ledger_.answers(model_.name, what_.options, now);
         of_.list_soon(now);
     }

@@ -13,7 +13,7 @@ void silence::started(call_id c, duration limit, instant now)
             busy_before_ = {};
         busy_since_ = now;
     }
-    out_.insert_or_assign(c, one{now, now, limit});
+    out_.put(c, one{now, now, limit});
 }
 
 void silence::limit(call_id c, duration limit)
@@ -65,7 +65,7 @@ void silence::progress_by(call_id c, instant now)
     busy_since_ = now;
 }
 
-void silence::remove(std::map<call_id, one>::iterator at, instant now)
+void silence::remove(calls_out<one>::iterator at, instant now)
 {
     out_.erase(at);
     if (out_.empty()) {

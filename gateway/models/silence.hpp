@@ -8,10 +8,10 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "models/calls_out.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 
 namespace gateway {
 
@@ -74,10 +74,10 @@ private:
     };
 
     void progress_by(call_id c, instant now);
-    void remove(std::map<call_id, one>::iterator at, instant now);
+    void remove(calls_out<one>::iterator at, instant now);
     reading read(instant now) const;
 
-    std::map<call_id, one> out_;
+    calls_out<one> out_;
     progress newest_;         // the last progress
     progress newest_other_;   // the last by another call than that
     duration busy_before_{};  // since the last progress, time with a call out, before busy_since_
