@@ -1,5 +1,7 @@
 #include "async/ready_set.hpp"
 
+#include "base/clock.hpp"
+
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 
@@ -151,6 +153,7 @@ void ready_set::call_due()
             auto& p = now.front();
             now.pop_front();
             try {
+                clocks_held until_it_waits;
                 if (auto resume = p.take())
                     std::move(resume)();  // it may destroy the place
             } catch (const std::bad_alloc&) {

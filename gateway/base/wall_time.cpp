@@ -16,7 +16,8 @@ std::string_view to_seconds(wall_clock::time_point t)
     thread_local std::time_t of = std::numeric_limits<std::time_t>::min();
     thread_local std::array<char, 32> text;
     thread_local std::size_t size = 0;
-    auto seconds = wall_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(t));
+    auto seconds =
+        std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(t));
     if (seconds != of) {
         std::tm parts{};
         ::gmtime_r(&seconds, &parts);

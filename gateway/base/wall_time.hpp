@@ -1,14 +1,13 @@
 // Times of day, as JSON tells them. Pure.
 #pragma once
 
-#include <chrono>
+#include "base/clock.hpp"
+
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace gateway {
-
-using wall_clock = std::chrono::system_clock;
 
 // "2026-11-26T09:33:00Z"
 std::string rfc3339(wall_clock::time_point t);

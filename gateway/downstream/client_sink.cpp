@@ -87,7 +87,8 @@ void client_sink::client_leaves(client_connection::leaving how)
 
 void client_sink::begin_fields(int status, std::string_view reason)
 {
-    held_.reserve(512);
+    // With a short answer; and not so much that malloc does not keep it for the next.
+    held_.reserve(1000);
     held_ = manners_.http_1_0 ? "HTTP/1.0 " : "HTTP/1.1 ";
     append_number(held_, status);
     held_ += ' ';
@@ -145,7 +146,7 @@ void client_sink::tell(const queue_status& status, bool over, bool refresh)
         return;
     if (!at_.head_committed)
         commit_early();  // the first telling goes out in the same write
-    auto created = wall_clock::to_time_t(call_.created);
+    auto created = std::chrono::system_clock::to_time_t(call_.created);
     if (refresh)
         body(empty_chunk_frame(call_.where, status, created));
     else if (call_.told == telling::native_chunk)

@@ -240,7 +240,7 @@ private:
         if (came_back_)
             return no(fault_code::loop,
                       "the request has come back: the upstream is this gateway itself");
-        auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+        auto now = std::chrono::system_clock::to_time_t(wall_clock::now());
         return host_.calls == nullptr ? admit_operator(head_, who, *rules_, now)
                                       : admit(head_, how, who, *rules_, now);
     }

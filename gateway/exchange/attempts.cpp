@@ -3,10 +3,8 @@
 namespace gateway {
 
 attempts::attempts(std::string model, std::vector<std::string> fallbacks)
+    : first_(std::move(model)), fallbacks_(std::move(fallbacks))
 {
-    models_.push_back(std::move(model));
-    for (auto& f : fallbacks)
-        models_.push_back(std::move(f));
 }
 
 attempts::next attempts::after(const try_end& e, place_set others) const

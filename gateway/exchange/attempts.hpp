@@ -29,9 +29,9 @@ public:
     // The models to be tried, in order: what the client asked for, then its fallbacks.
     attempts(std::string model, std::vector<std::string> fallbacks);
 
-    const std::string& model() const { return models_[at_]; }
+    const std::string& model() const { return at_ == 0 ? first_ : fallbacks_[at_ - 1]; }
     bool substituted() const { return at_ != 0; }
-    bool more_models() const { return at_ + 1 < models_.size(); }
+    bool more_models() const { return at_ < fallbacks_.size(); }
 
     enum class next : std::uint8_t {
         again,      // the same model, wherever it goes: nothing of the call was done
@@ -49,8 +49,9 @@ public:
     bool withholds(int status, place_set others) const;
 
 private:
-    std::vector<std::string> models_;
-    std::size_t at_ = 0;
+    std::string first_;
+    std::vector<std::string> fallbacks_;
+    std::size_t at_ = 0;  // 0: at the first
 };
 
 }  // namespace gateway
