@@ -97,6 +97,7 @@ private:
     // Looks for the next whole head in what has come.
     heard next_head()
     {
+        rules_ = host_.rules();  // those of now: it may have been waited for for long
         const auto& limits = settings().limits;
         auto bytes = c_.ahead();
         if (!begun_ && !bytes.empty()) {
@@ -113,7 +114,6 @@ private:
         if (incoming_.whole()) {
             c_.consume(*size);
             first_ = false;
-            rules_ = host_.rules();  // those of now: it may have been waited for for long
             return heard::head;
         }
         if (c_.left() != leaving::no || c_.closed() || (host_.closing && !begun_))

@@ -44,6 +44,23 @@ def test_new_rules_hold_for_the_next_request_of_a_kept_connection(gateway_of):
     connection.close()
 
 
+def test_new_bounds_of_a_head_hold_for_the_next_one_on_a_kept_connection(gateway_of):
+    gateway = gateway_of()
+    long_head = {"X-Padding": "x" * 3000}
+    kept = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    assert ask(kept, "why", headers=long_head)[0] == 200
+    rewrite(gateway, limits={"header_bytes": "2KiB"})
+    assert gateway.admin("/reload", "POST").status == 200
+    assert ask(kept, "why", headers=long_head)[0] == 431
+    kept.close()
+    other = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    assert ask(other, "why")[0] == 200
+    rewrite(gateway, limits={"header_bytes": "8KiB"})
+    assert gateway.admin("/reload", "POST").status == 200
+    assert ask(other, "why", headers=long_head)[0] == 200
+    other.close()
+
+
 def test_a_bad_head_behind_a_HEAD_is_answered_with_words(gateway_of):
     gateway = gateway_of()
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as client:
