@@ -31,7 +31,8 @@ TEST_CASE("a head is known again by its bytes, whatever its Content-Length says"
     const auto p = pattern_of(with_length("57"));
     for (const std::string digits : {"57", "58", "0", "007", "999999999999999999"}) {
         const auto head = with_length(digits);
-        const auto found = p.at_front(head + "and a body");
+        const auto come = head + "and a body";
+        const auto found = p.at_front(come);
         REQUIRE(found);
         CHECK(found->size == head.size());
         CHECK(found->length == digits);
@@ -66,7 +67,8 @@ TEST_CASE("a head without a length is known by all of its bytes")
          {"", "X-Content-Length: 7\r\n", "Transfer-Encoding: chunked\r\n"}) {
         const auto head = front + fields + "\r\n";
         const auto p = pattern_of(head);
-        const auto found = p.at_front(head + head);
+        const auto come = head + head;
+        const auto found = p.at_front(come);
         REQUIRE(found);
         CHECK(found->size == head.size());
         CHECK(found->length.empty());
