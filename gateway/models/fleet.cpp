@@ -173,11 +173,10 @@ awaitable<fleet::found> fleet::find(std::string model)
 
 std::optional<fleet::found> fleet::find_now(const std::string& model)
 {
-    std::optional<found> f(std::in_place);
-    if (!gather(model, *f))
-        f.reset();
-    else if (f->runner != model)
-        same_runner(model, f->runner);
+    found f;
+    if (!gather(model, f))
+        return std::nullopt;
+    same_runner(model, f.runner);
     return f;
 }
 
@@ -185,8 +184,7 @@ fleet::found fleet::as_known(const std::string& model)
 {
     found f;
     gather(model, f);
-    if (f.runner != model)
-        same_runner(model, f.runner);
+    same_runner(model, f.runner);
     return f;
 }
 
@@ -236,6 +234,8 @@ bool fleet::gather(const std::string& model, found& f) const
 // What the configuration says of a name holds for its runner, whatever that is known by.
 void fleet::same_runner(const std::string& model, const std::string& runner)
 {
+    if (runner == model)
+        return;
     if (strict_.count(model) != 0)
         strict_.insert(runner);
     auto own = limits_.find(model);
@@ -338,7 +338,7 @@ bool fleet::too_big(const lane_key& lane, std::string_view as) const
 
 bool fleet::reuses(const std::string& runner) const
 {
-    return strict_.empty() || strict_.find(runner) == strict_.end();
+    return strict_.find(runner) == strict_.end();
 }
 
 std::optional<std::uint64_t> fleet::context_to_send(place_id p, const lane_key& lane) const
