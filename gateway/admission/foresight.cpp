@@ -273,7 +273,7 @@ std::optional<place_id> foresight::play::choose(const guest& g, place_set among)
     if (fit == 0)
         return std::nullopt;
     if (!std::has_single_bit(fit)) {
-        const auto before = as_.before.last(*g.client->name, g.lane->key->model);
+        const auto before = as_.before.last(g.client->hash, g.lane->model->hash);
         if (before && (fit >> *before & 1) != 0)
             return before;
     }

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 namespace gateway::queueing {
@@ -19,11 +19,7 @@ public:
     static constexpr std::size_t rows = 1024;
     static constexpr std::size_t per_row = 4;
 
-    void note(std::string_view client, std::string_view model, place_id at)
-    {
-        note(text_hash()(client), text_hash()(model), at);
-    }
-    // The same, of the text_hash() of each.
+    // Both by the text_hash() of their names.
     void note(std::size_t client, std::size_t model, place_id at)
     {
         const auto key = key_of(client, model);
@@ -35,9 +31,9 @@ public:
         row[0] = {key, at};
     }
 
-    std::optional<place_id> last(std::string_view client, std::string_view model) const
+    std::optional<place_id> last(std::size_t client, std::size_t model) const
     {
-        const auto key = key_of(text_hash()(client), text_hash()(model));
+        const auto key = key_of(client, model);
         for (const auto& one : row_of(key)) {
             if (one.key == key)
                 return one.at;

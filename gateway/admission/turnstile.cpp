@@ -236,7 +236,8 @@ std::vector<turnstile::lane_view> turnstile::lanes() const
 std::optional<place_id> turnstile::last_served(std::string_view client,
                                                std::string_view model) const
 {
-    return state_->served_before.last(client, model);
+    const queueing::text_hash hash;
+    return state_->served_before.last(hash(client), hash(model));
 }
 
 std::size_t turnstile::waiting() const

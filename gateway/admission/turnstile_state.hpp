@@ -13,6 +13,7 @@
 #include "admission/turnstile.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <optional>
 #include <set>
 #include <utility>
@@ -108,8 +109,8 @@ struct turnstile::state {
         });
         if (fit == 0)
             return std::nullopt;
-        if ((fit & (fit - 1)) != 0) {  // more than one
-            const auto before = served_before.last(*g.client->name, g.lane->key->model);
+        if (!std::has_single_bit(fit)) {
+            const auto before = served_before.last(g.client->hash, g.lane->model->hash);
             if (before && (fit >> *before & 1) != 0)
                 return before;
         }

@@ -124,11 +124,13 @@ TEST_CASE("a call that was put back was not served there")
 TEST_CASE("where some thousand clients were last served is remembered, and no more than that")
 {
     queueing::served_before all;
+    const queueing::text_hash hash;
+    const auto m = hash("m");
     for (int i = 0; i < 100'000; ++i)
-        all.note("client" + std::to_string(i), "m", static_cast<place_id>(i % 7));
+        all.note(hash("client" + std::to_string(i)), m, static_cast<place_id>(i % 7));
     int kept = 0;
     for (int i = 0; i < 100'000; ++i) {
-        const auto at = all.last("client" + std::to_string(i), "m");
+        const auto at = all.last(hash("client" + std::to_string(i)), m);
         kept += at.has_value();
         REQUIRE((!at || *at == static_cast<place_id>(i % 7)));
         if (i >= 99'900)
@@ -136,8 +138,8 @@ TEST_CASE("where some thousand clients were last served is remembered, and no mo
     }
     CHECK(kept <= static_cast<int>(all.rows * all.per_row));
     CHECK(kept > 2000);
-    all.note("client99999", "m", 3);
-    CHECK(all.last("client99999", "m") == 3u);
+    all.note(hash("client99999"), m, 3);
+    CHECK(all.last(hash("client99999"), m) == 3u);
 }
 
 TEST_CASE("nobody goes to a place that is barred, closed, or whose door is shut")
