@@ -1,5 +1,7 @@
 #include "async/watched_socket.hpp"
 
+#include "base/clock.hpp"
+
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 
@@ -88,6 +90,7 @@ awaitable<watched_socket::result> watched_socket::read_some(asio::mutable_buffer
             // Less than there was room for was all there was; the next brings an edge of its own.
             more_at_once_ = std::size_t(n) == to.size();
             readable_ = more_at_once_ || ended_;
+            clocks_held::something_came();
             co_return result(error_code(), std::size_t(n));
         }
         if (n == 0)

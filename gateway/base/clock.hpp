@@ -4,7 +4,7 @@
 // To read a clock costs as much as some two hundred instructions (on a virtual machine 40 to 80
 // ns), and a call asks for the time some thirty times. So while one thing is done that waits for
 // nothing, its thread may hold the clocks still: they are read once then, when they are first
-// asked.
+// asked, and once more for whatever comes meanwhile, which may not have come before it was sent.
 #pragma once
 
 #include <chrono>
@@ -46,12 +46,18 @@ public:
     clocks_held(const clocks_held&) = delete;
     clocks_held& operator=(const clocks_held&) = delete;
 
+    // Something has come from outside: it is later than it was, held or not.
+    static void something_came()
+    {
+        steady::at_ = {};
+        wall_clock::at_ = {};
+    }
+
 private:
     static void hold(bool h)
     {
         steady::held_ = wall_clock::held_ = h;
-        steady::at_ = {};
-        wall_clock::at_ = {};
+        something_came();
     }
 };
 

@@ -152,6 +152,7 @@ struct client_connection::state final : ready_set::member {
             if (n > 0) {
                 // Less than there was room for was all there was; the next brings an edge.
                 readable = std::size_t(n) == most || ended;
+                clocks_held::something_came();
                 news.wake();
             } else if (only_not_now(why)) {
                 readable = why == EINTR;

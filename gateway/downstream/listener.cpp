@@ -203,6 +203,7 @@ error_code listener::accept_some()
             continue;
         if (fd < 0)
             return {errno, boost::system::system_category()};
+        clocks_held::something_came();
         bool last = kept_back(fd);
         accepted_socket socket(fd, from);
         try {

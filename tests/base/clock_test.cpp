@@ -38,6 +38,20 @@ TEST_CASE("a clock that is held stands still from when it is first asked, and go
     CHECK(steady::now() >= then);  // nothing is left of the time before
 }
 
+TEST_CASE("what comes while the clocks are held is later than what came before it")
+{
+    clocks_held held;
+    const auto first = steady::now();
+    const auto wall_first = wall_clock::now();
+    pass_some_time();
+    clocks_held::something_came();
+    const auto then = steady::now();
+    CHECK(then - first >= std::chrono::milliseconds(2));
+    CHECK(wall_clock::now() > wall_first);
+    pass_some_time();
+    CHECK(steady::now() == then);
+}
+
 TEST_CASE("a clock that one thread holds goes on for another")
 {
     clocks_held held;

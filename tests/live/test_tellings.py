@@ -133,6 +133,20 @@ class Direct:
             return client.finish()
 
 
+def test_a_call_that_comes_while_another_is_answered_has_not_waited_before_it_was_sent(held):
+    """Each behind the answer to another, which the gateway is still busy with: it may not begin with that one."""
+    gateway, _, calls = held(grace="40ms")
+    target, body = call_to("generate", "hello", model="slow")
+    waited = []
+    for _ in range(40):
+        gateway.queue()
+        sent = time.monotonic()
+        client = send(calls, target, body, {})
+        waited.append(client.head().head_at - sent)
+        client.leave()
+    assert min(waited) >= 0.04
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_stream_that_waits_is_told_so_and_then_has_its_answer_untouched(held, row):
     kind, _, content_type, telling, at_once = ROWS[row]
