@@ -1,5 +1,6 @@
-// What is kept of each call that is out, by its number, in the order they were sent: few at a time,
-// so they stand side by side in memory that the next ones use again. Pure.
+// What is kept of each call that is out, by its number, in the order they were sent. They stand
+// side by side in memory that the next ones use again; who was sent first is, mostly, over first,
+// so that of many calls hardly any has to move when one ends. Pure.
 #pragma once
 
 #include <algorithm>
@@ -20,37 +21,50 @@ public:
     using iterator = typename std::vector<value_type>::iterator;
     using const_iterator = typename std::vector<value_type>::const_iterator;
 
-    bool empty() const { return all_.empty(); }
-    std::size_t size() const { return all_.size(); }
-    iterator begin() { return all_.begin(); }
+    bool empty() const { return size() == 0; }
+    std::size_t size() const { return all_.size() - std::size_t(over_); }
+    iterator begin() { return all_.begin() + over_; }
     iterator end() { return all_.end(); }
-    const_iterator begin() const { return all_.begin(); }
+    const_iterator begin() const { return all_.begin() + over_; }
     const_iterator end() const { return all_.end(); }
 
     const_iterator find(call_id c) const
     {
-        const auto at = not_before(all_.begin(), all_.end(), c);
-        return at != all_.end() && at->first == c ? at : all_.end();
+        const auto at = not_before(begin(), end(), c);
+        return at != end() && at->first == c ? at : end();
     }
     iterator find(call_id c)
     {
-        const auto at = not_before(all_.begin(), all_.end(), c);
-        return at != all_.end() && at->first == c ? at : all_.end();
+        const auto at = not_before(begin(), end(), c);
+        return at != end() && at->first == c ? at : end();
     }
     // In place of the one of that number, if there is one.
     void put(call_id c, T what)
     {
-        if (all_.empty() || all_.back().first < c) {
+        if (empty() || all_.back().first < c) {
             all_.push_back({c, std::move(what)});
             return;
         }
-        const auto at = not_before(all_.begin(), all_.end(), c);
+        const auto at = not_before(begin(), end(), c);
         if (at->first == c)
             at->second = std::move(what);
         else
             all_.insert(at, {c, std::move(what)});
     }
-    void erase(iterator at) { all_.erase(at); }
+    // No iterator is good afterwards.
+    void erase(iterator at)
+    {
+        if (end() - at <= at - begin()) {
+            all_.erase(at);
+        } else {
+            std::move_backward(begin(), at, at + 1);
+            ++over_;
+        }
+        if (over_ > std::ptrdiff_t(size())) {
+            all_.erase(all_.begin(), begin());
+            over_ = 0;
+        }
+    }
 
 private:
     template <class At>
@@ -61,6 +75,7 @@ private:
     }
 
     std::vector<value_type> all_;
+    std::ptrdiff_t over_ = 0;  // so many at its front are no more
 };
 
 }  // namespace gateway
