@@ -11,8 +11,10 @@
 #include "top/watch.hpp"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <openssl/ssl.h>
+#ifdef GATEWAY_TCMALLOC
+#include <gperftools/malloc_extension.h>
+#endif
 #include <sys/resource.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
@@ -111,13 +113,13 @@ void keep_standard_descriptors()
     ::close(next);
 }
 
-// What a wave of clients has given back is kept for the next one: to give the kernel each piece of
-// it, and to take it again, costs more than what is done with it. So much of it at most.
-void keep_some_memory()
+// Pages in which nothing stands any more go back to the kernel at once, or what limits.memory
+// bounds would not be what the process has.
+void give_pages_back()
 {
-    ::mallopt(M_TRIM_THRESHOLD, 32 << 20);
-    ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
-    ::mallopt(M_TOP_PAD, 1 << 20);
+#ifdef GATEWAY_TCMALLOC
+    MallocExtension::instance()->SetNumericProperty("tcmalloc.aggressive_memory_decommit", 1);
+#endif
 }
 
 // Memory can be refused (a cgroup's limit, RLIMIT_AS): what wanted it is over, the rest goes on.
@@ -157,7 +159,7 @@ int serve(const arguments& a)
     if (!parsed.mistakes.empty())
         return tell_mistakes(parsed, file);
     auto settings = std::make_shared<const config>(std::move(parsed.value));
-    keep_some_memory();
+    give_pages_back();
     log::open(settings->log.level, settings->log.format);
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);  // a file limit is an error of the job store, not the end

@@ -67,25 +67,18 @@ public:
         place(const place&) = delete;
         place& operator=(const place&) = delete;
 
-        // To be awaited at once, by one at a time. Not a coroutine of its own: there is one wait
-        // for each piece of a stream.
-        auto wait()
+        // To be awaited at once, by one at a time; `woken` at once: it goes on when all who are to
+        // go on now have. Not a coroutine of its own: there is one wait for each piece of a stream.
+        auto wait(bool woken = false)
         {
-            return asio::async_initiate<const asio::deferred_t, void()>(enlist{this},
+            return asio::async_initiate<const asio::deferred_t, void()>(enlist{this, woken},
                                                                         asio::deferred);
         }
         // It is called when all who are to go on now have.
         template <class Next>
         void then(Next next)
         {
-            enlist{this}(std::move(next));
-            wake();
-        }
-        // To be awaited: woken at once.
-        auto turn()
-        {
-            return asio::async_initiate<const asio::deferred_t, void()>(
-                [this](auto resume) { then(std::move(resume)); }, asio::deferred);
+            enlist{this, true}(std::move(next));
         }
         bool waits() const { return static_cast<bool>(waits_); }
         // Whoever waits goes on when all that is ready now has been told, in the order of these
@@ -104,12 +97,15 @@ public:
         using handler = asio::any_completion_handler<void()>;
         struct enlist {
             place* here;
+            bool woken;
             template <class Handler>
             void operator()(Handler resume) const
             {
                 // Boost 1.81 gets its assignment wrong: it calls itself without end.
                 handler(std::move(resume)).swap(here->waits_);
                 here->set_.one_more_waits();
+                if (woken)
+                    here->wake();
             }
         };
         handler take()
@@ -158,7 +154,7 @@ private:
 inline awaitable<void> others_first(asio::io_context& io)
 {
     ready_set::place here(ready_set::of(io));
-    co_await here.turn();
+    co_await here.wait(true);
 }
 
 }  // namespace gateway

@@ -3,7 +3,6 @@
 #include "base/clock.hpp"
 
 #include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -35,7 +34,6 @@ void cut(watched_socket::parts& p, std::size_t sent)
 
 watched_socket::watched_socket(asio::io_context& io, int fd)
     : member(ready_set::of(io), fd, awaited::no),
-      io_(io),
       fd_(fd),
       reader_(ready_set::of(io)),
       writer_(ready_set::of(io))
@@ -75,32 +73,39 @@ awaitable<error_code> watched_socket::connected()
     co_return why;
 }
 
-awaitable<watched_socket::result> watched_socket::read_some(asio::mutable_buffer to)
+std::optional<watched_socket::result> watched_socket::read_now(asio::mutable_buffer to)
 {
-    // Who sends without a pause must not keep all others waiting.
-    if (std::exchange(more_at_once_, false))
-        co_await asio::post(io_, asio::deferred);
-    while (fd_ >= 0) {
-        if (!readable_) {
-            co_await reader_.wait();
-            continue;
-        }
+    if (fd_ < 0)
+        return result(asio::error::operation_aborted, 0);
+    if (more_at_once_)
+        return std::nullopt;
+    while (readable_) {
         auto n = ::recv(fd_, to.data(), to.size(), 0);
         if (n > 0) {
             // Less than there was room for was all there was; the next brings an edge of its own.
             more_at_once_ = std::size_t(n) == to.size();
             readable_ = more_at_once_ || ended_;
             clocks_held::something_came();
-            co_return result(error_code(), std::size_t(n));
+            return result(error_code(), std::size_t(n));
         }
         if (n == 0)
-            co_return result(asio::error::eof, 0);
+            return result(asio::error::eof, 0);
         if (errno == EAGAIN)
             readable_ = false;
         else if (errno != EINTR)
-            co_return result(last_error(), 0);
+            return result(last_error(), 0);
     }
-    co_return result(asio::error::operation_aborted, 0);
+    return std::nullopt;
+}
+
+awaitable<watched_socket::result> watched_socket::read_some(asio::mutable_buffer to)
+{
+    auto got = read_now(to);
+    while (!got) {
+        co_await more();
+        got = read_now(to);
+    }
+    co_return *got;
 }
 
 watched_socket::result watched_socket::write_some(parts& all)

@@ -7,7 +7,9 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <array>
+#include <optional>
 #include <tuple>
+#include <utility>
 
 namespace gateway {
 
@@ -26,8 +28,12 @@ public:
     // Once, of one that is connecting: how that ended.
     awaitable<error_code> connected();
 
-    // What is there, once something is: at least one byte, or an error (asio::error::eof,
-    // operation_aborted after close(), the system's). One reader at a time.
+    // What is there now: at least one byte, or an error (asio::error::eof, operation_aborted after
+    // close(), the system's). Nothing: wait for more(), and ask again. One reader at a time.
+    std::optional<result> read_now(asio::mutable_buffer to);
+    // To be awaited, when read_now() had nothing.
+    auto more() { return reader_.wait(std::exchange(more_at_once_, false)); }
+    // The same in one.
     awaitable<result> read_some(asio::mutable_buffer to);
     // What it takes now, and cuts it off `all`; would_block when that is nothing.
     result write_some(parts& all);
@@ -45,11 +51,10 @@ private:
     void ready(std::uint32_t events) override;
     void abandoned() override;
 
-    asio::io_context& io_;
     int fd_;
-    bool readable_ = false;  // perhaps; not: a read would find nothing
-    bool ended_ = false;     // the other side: no more edges, read on to the end
-    bool more_at_once_ = false;
+    bool readable_ = false;      // perhaps; not: a read would find nothing
+    bool ended_ = false;         // the other side: no more edges, read on to the end
+    bool more_at_once_ = false;  // but who sends without a pause must not keep all others waiting
     ready_set::place reader_;
     ready_set::place writer_;
 };

@@ -161,7 +161,14 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
         to.flush();
         if (!model)
             co_await to.room();
-        auto [ec, n] = co_await c.read();
+        auto got = c.read_now();
+        while (!got && c.can_tell_of_more()) {
+            co_await c.more();
+            got = c.read_now();
+        }
+        if (!got)
+            got = co_await c.read();
+        auto [ec, n] = *got;
         halted = work.requested();
         if (halted)
             break;

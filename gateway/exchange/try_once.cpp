@@ -252,7 +252,14 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     auto asked_at = steady::now();
     ending e;
     while (!head_has_come(live, at, *l, a, begin, have, e)) {
-        auto [ec, n] = co_await l->read(have);
+        auto got = l->read_now(have);
+        while (!got && l->can_tell_of_more()) {
+            co_await l->more();
+            got = l->read_now(have);
+        }
+        if (!got)
+            got = co_await l->read(have);
+        auto [ec, n] = *got;
         have += n;
         if (ec || work.requested()) {
             e = work.requested() ? stopped(live, work)

@@ -87,7 +87,7 @@ awaitable<error_code> upstream_connection::open_plain(const std::vector<tcp::end
 
 awaitable<upstream_connection::result> upstream_connection::read(std::size_t keep)
 {
-    auto room = asio::buffer(data() + keep, capacity - keep);
+    auto room = room_behind(keep);
     return plain_ ? plain_->read_some(room) : read_tls(room);
 }
 

@@ -33,9 +33,17 @@ public:
     awaitable<error_code> open(const std::vector<asio::ip::tcp::endpoint>& to,
                                asio::ssl::context* tls, const std::string& host);
 
-    // Reads what is there, at most the room of the buffer, behind what `keep` bytes already stand
-    // in it. The bytes stand at data() + keep.
+    // Reads what is there, once something is, at most the room of the buffer, behind what `keep`
+    // bytes already stand in it. The bytes stand at data() + keep.
     awaitable<result> read(std::size_t keep = 0);
+    // The same without a coroutine's frame for each piece, where it can be had (not with TLS): what
+    // is there now. Nothing: wait for more(), and ask again.
+    std::optional<result> read_now(std::size_t keep = 0)
+    {
+        return plain_ ? plain_->read_now(room_behind(keep)) : std::nullopt;
+    }
+    bool can_tell_of_more() const { return plain_.has_value(); }
+    auto more() { return plain_->more(); }
     // Sends what the socket takes at once, as it does most requests, and cuts it off the parts.
     // True when nothing is left to be sent, or nothing more can be.
     bool write_now(parts& all);
@@ -62,6 +70,10 @@ public:
 
 private:
     awaitable<error_code> open_plain(const std::vector<asio::ip::tcp::endpoint>& to);
+    asio::mutable_buffer room_behind(std::size_t keep)
+    {
+        return asio::buffer(data() + keep, capacity - keep);
+    }
     awaitable<result> read_tls(asio::mutable_buffer to);
     awaitable<result> write_tls(parts all);
     int native_handle();
