@@ -58,7 +58,7 @@ result<call, fault> call_of(const job& j, job_request what, std::shared_ptr<cons
     who.client = j.client;
     who.key = j.owner.value_or("");
     call c;
-    begin_call(c, head, how, who, std::move(settings), j.id, via);
+    begin_call(c, head, how, who, std::move(settings), j.id, upstream_fields(head, {false, via}));
     c.background = !j.interactive;
     auto whole = add_body(c, head, how, who, std::move(what.body), std::move(share));
     if (!whole)

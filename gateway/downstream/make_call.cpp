@@ -3,7 +3,6 @@
 #include "base/text.hpp"
 #include "base/wall_time.hpp"
 #include "call/model_name.hpp"
-#include "downstream/forwarding.hpp"
 #include "downstream/zstd_body.hpp"
 
 #include <algorithm>
@@ -35,7 +34,7 @@ bool names_open_webui(const request_head& head)
 }  // namespace
 
 void begin_call(call& c, const request_head& head, const classified& how, const identity& who,
-                std::shared_ptr<const config> settings, std::string id, std::string_view via)
+                std::shared_ptr<const config> settings, std::string id, std::string fields)
 {
     c.id = std::move(id);
     c.client = who.client;
@@ -49,7 +48,7 @@ void begin_call(call& c, const request_head& head, const classified& how, const 
     c.words = how.words;
     c.method = head.method;
     c.target = head.target;
-    c.fields = upstream_fields(head, {false, via});
+    c.fields = std::move(fields);
     c.languages = head.get(field_name::accept_language);
     c.arrived = steady::now();
     c.created = wall_clock::now();

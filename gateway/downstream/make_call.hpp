@@ -13,9 +13,9 @@
 
 namespace gateway {
 
-// Everything of a new call but its body. `via`: our pseudonym in Via.
+// Everything of a new call but its body. `fields`: what goes on of the head (upstream_fields).
 void begin_call(call& c, const request_head& head, const classified& how, const identity& who,
-                std::shared_ptr<const config> settings, std::string id, std::string_view via);
+                std::shared_ptr<const config> settings, std::string id, std::string fields);
 
 // Puts a held body into it: facts, model, kind, how it is answered. Faults: bad_body.
 boost::system::result<void, fault> add_body(call& c, const request_head& head,

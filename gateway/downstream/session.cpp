@@ -181,6 +181,7 @@ private:
                       host_allowed(head_.get(field_name::host), rules_->hosts);
             origin_ = cors(head_, settings().origins, host_.pages_port);
             came_back_ = came_back(head_, host_.via);
+            fields_ = host_.calls == nullptr ? "" : upstream_fields(head_, {false, host_.via});
             understood_by_ = rules_;
         }
         who_ = asker_;
@@ -273,7 +274,7 @@ private:
         // Not in the coroutine's frame: what is larger than a KiB nobody keeps for the next call.
         const auto own = std::make_unique<call>();
         auto& c = *own;
-        begin_call(c, head_, how_, who_, rules_->settings, std::move(id_), host_.via);
+        begin_call(c, head_, how_, who_, rules_->settings, std::move(id_), fields_);
         result<void, fault> taken;
         {
             memory_budget::share share(host_.memory);
@@ -324,7 +325,7 @@ private:
     awaitable<bool> streamed_call()
     {
         call c;
-        begin_call(c, head_, how_, who_, rules_->settings, std::move(id_), host_.via);
+        begin_call(c, head_, how_, who_, rules_->settings, std::move(id_), fields_);
         client_upload body(c_, head_, bounds(std::numeric_limits<std::uint64_t>::max()));
         c.has_body = head_.chunked || head_.content_length.has_value();
         if (!body.complete()) {
@@ -463,6 +464,7 @@ private:
     bool served_ = false;
     cors_answer origin_;
     bool came_back_ = false;
+    std::string fields_;  // what goes on of it
     // What is made of it.
     identity who_;
     std::string id_;

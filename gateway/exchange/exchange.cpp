@@ -142,7 +142,8 @@ awaitable<void> exchange::straight(live_call& live, site& where)
     live.starts(duration{});
     live.tries(where.name, c.model);
     attempt_at at{where};
-    auto e = co_await try_once(live, at);
+    co_await try_once(live, at);
+    const auto& e = at.end;
     if (e.how == outcome::connect_failed)
         where.health.refused(e.why.message);
     bool unloaded = c.what == kind::unload && e.how == outcome::ok;

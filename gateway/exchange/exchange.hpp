@@ -78,8 +78,10 @@ private:
         std::optional<std::uint64_t> context = std::nullopt;  // body_edits::num_ctx
         permit* slot = nullptr;                               // what it runs with
         instant began = steady::now();
-        models::presence* present = nullptr;         // its model's watch over it
-        std::optional<duration> ran = std::nullopt;  // told back, by the model's own account
+        models::presence* present = nullptr;  // its model's watch over it
+        // Told back:
+        std::optional<duration> ran = std::nullopt;  // by the model's own account
+        ending end = {};
     };
     struct upload_state;
 
@@ -128,20 +130,20 @@ private:
     static std::string words_of(const ending& e);
 
     // One try: try_once.cpp
-    awaitable<ending> try_once(live_call& live, attempt_at& at);
+    // How each ended is in at.end.
+    awaitable<void> try_once(live_call& live, attempt_at& at);
     void attend(live_call& live, attempt_at& at, stop& work,
                 std::optional<models::presence>& present) const;
-    void leave(live_call& live, models::presence& present, const ending& e, const stop& work,
-               const attempt_at& at);
-    awaitable<lease> connected(live_call& live, attempt_at& at, stop& work, ending& e);
-    awaitable<ending> send_and_relay(live_call& live, attempt_at& at, lease& l, stop& work,
-                                     bool& stale);
+    void leave(live_call& live, models::presence& present, const stop& work, const attempt_at& at);
+    awaitable<lease> connected(live_call& live, attempt_at& at, stop& work);
+    awaitable<void> send_and_relay(live_call& live, attempt_at& at, lease& l, stop& work,
+                                   bool& stale);
     static std::optional<outgoing> changed(const call& c, const attempt_at& at);
     static std::string head_for(const call& c, const attempt_at& at, const outgoing* other);
     awaitable<void> upload_over(live_call& live, upstream_connection& to, upload_state& up,
                                 bool& clean, ending& e);
-    bool head_has_come(live_call& live, const attempt_at& at, upstream_connection& c, answer& into,
-                       std::size_t& begin, std::size_t& have, ending& e) const;
+    bool head_has_come(live_call& live, attempt_at& at, upstream_connection& c, answer& into,
+                       std::size_t& begin, std::size_t& have) const;
     static ending lost_before_its_head(std::string_view come, error_code why);
     static ending failed(outcome how, std::string why);
     awaitable<void> send_upload(call& c, upstream_connection& to, duration patience,
@@ -149,13 +151,13 @@ private:
     ending stopped(live_call& live, stop& work) const;
 
     // Its answer: relay.cpp
-    awaitable<ending> relay(live_call& live, attempt_at& at, upstream_connection& c, answer& a,
-                            std::size_t begin, std::size_t have, stop& work, bool& clean);
+    awaitable<void> relay(live_call& live, attempt_at& at, upstream_connection& c, answer& a,
+                          std::size_t begin, std::size_t have, stop& work, bool& clean);
     ending broken_off(error_code why) const;
     bool work_done(live_call& live, attempt_at& at);
     awaitable<bool> drain(upstream_connection& c, answer& a, stop& work);
-    awaitable<ending> read_error(upstream_connection& c, answer& a, std::size_t begin,
-                                 std::size_t have, bool& clean);
+    awaitable<void> read_error(attempt_at& at, upstream_connection& c, answer& a, std::size_t begin,
+                               std::size_t have, bool& clean);
 
     asio::io_context& io_;
     alarms& clocks_;

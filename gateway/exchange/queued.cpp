@@ -160,11 +160,12 @@ awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
             e = heard(live, t, *news);
         } else {
             auto at = next_try(live, *p, tries, t);
-            e = co_await try_once(live, at);
-        }
-        if (e.how == outcome::ok) {
-            finish(live, e);
-            co_return;
+            co_await try_once(live, at);
+            if (at.end.how == outcome::ok) {
+                finish(live, at.end);
+                co_return;
+            }
+            e = std::move(at.end);
         }
         bool more = co_await goes_on(live, *p, tries, t, e, place);
         if (!more && e.how == outcome::client_gone)

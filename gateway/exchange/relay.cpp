@@ -47,9 +47,8 @@ private:
 
 }  // namespace
 
-awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, upstream_connection& c,
-                                            answer& a, std::size_t begin, std::size_t have,
-                                            stop& work, bool& clean)
+awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connection& c, answer& a,
+                                std::size_t begin, std::size_t have, stop& work, bool& clean)
 {
     auto& to = live.to();
     auto& call = live.what();
@@ -60,12 +59,16 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     // One after others is told with all of them.
     kept = kept ||
            (at.following != nullptr && a.head.status >= 400 && live.attempts_made().size() > 1);
-    if (a.head.status != 200 && (kept || to.at().head_committed))
-        co_return co_await read_error(c, a, begin, have, clean);
+    if (a.head.status != 200 && (kept || to.at().head_committed)) {
+        co_await read_error(at, c, a, begin, have, clean);
+        co_return;
+    }
     bool answers = model && a.head.status == 200;
     bool refused = model ? !answers : a.head.status >= 400;
-    if (answers && a.body.done())
-        co_return failed(outcome::truncated, "the upstream's answer is empty");
+    if (answers && a.body.done()) {
+        at.end = failed(outcome::truncated, "the upstream's answer is empty");
+        co_return;
+    }
     live.answered(a.head.status);
     call.release_body();
 
@@ -100,7 +103,7 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
             live.used(told.tokens);
             at.ran = told.ran;
         }
-        ending e;
+        auto& e = at.end;
         e.how = refused ? outcome::upstream_status : outcome::ok;
         e.status = a.head.status;
         if (refused)
@@ -110,7 +113,6 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
             e.status = 200;
             e.why.message = "the upstream's answer ended in an error of its own";
         }
-        return e;
     };
 
     char* raw = c.data() + begin;
@@ -176,17 +178,19 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
         size = n;
         if (ec == asio::error::eof && bounded_by_close && !record_framed && whole())
             break;
-        if (ec)
-            co_return broken_off(ec);
+        if (ec) {
+            at.end = broken_off(ec);
+            co_return;
+        }
     }
-    if (wrong != nullptr)
-        co_return failed(outcome::truncated, wrong);
-    if (halted)
-        co_return stopped(live, work);
-    auto e = finished();
-    if (e.how == outcome::ok) {
-        live.tried(e.how, e.status, "");  // whoever has read the end may ask at once
-        live.ends(e.how);
+    if (wrong != nullptr || halted) {
+        at.end = wrong != nullptr ? failed(outcome::truncated, wrong) : stopped(live, work);
+        co_return;
+    }
+    finished();
+    if (at.end.how == outcome::ok) {
+        live.tried(outcome::ok, at.end.status, "");  // whoever has read the end may ask at once
+        live.ends(outcome::ok);
         bool one_waited = work_done(live, at);
         if (one_waited)
             co_await others_first(io_);
@@ -195,7 +199,6 @@ awaitable<exchange::ending> exchange::relay(live_call& live, attempt_at& at, ups
     to.piece(raw, left, true);
     if (goes_on)
         clean = co_await drain(c, a, work);
-    co_return e;
 }
 
 exchange::ending exchange::broken_off(error_code why) const
@@ -238,8 +241,8 @@ awaitable<bool> exchange::drain(upstream_connection& c, answer& a, stop& work)
 }
 
 // The upstream said no, and it is not passed on as it is: its words are kept.
-awaitable<exchange::ending> exchange::read_error(upstream_connection& c, answer& a,
-                                                 std::size_t begin, std::size_t have, bool& clean)
+awaitable<void> exchange::read_error(attempt_at& at, upstream_connection& c, answer& a,
+                                     std::size_t begin, std::size_t have, bool& clean)
 {
     constexpr std::size_t most = 256 * 1024;
     std::string text(c.data() + begin, have - begin);
@@ -257,13 +260,12 @@ awaitable<exchange::ending> exchange::read_error(upstream_connection& c, answer&
         text.append(c.data(), step.payload);
     }
     clean = a.keep_alive && a.body.done() && !step.bad && !extra;
-    ending e;
+    auto& e = at.end;
     e.how = outcome::upstream_status;
     e.status = a.head.status;
     e.why.message = "the upstream answered " + std::to_string(a.head.status);
     e.withheld = true;
     e.body = std::move(text);
-    co_return e;
 }
 
 }  // namespace gateway

@@ -97,10 +97,11 @@ void exchange::attend(live_call& live, attempt_at& at, stop& work,
 }
 
 // Ended, and how its model has come out of it.
-void exchange::leave(live_call& live, models::presence& present, const ending& e, const stop& work,
+void exchange::leave(live_call& live, models::presence& present, const stop& work,
                      const attempt_at& at)
 {
     auto now = steady::now();
+    const auto& e = at.end;
     if (e.how == outcome::timed_out)
         counted_.timed_out(work.why() == stop_reason::too_long ? "total" : live.passed_limit());
     if (e.how == outcome::timed_out && work.why() == stop_reason::silent)
@@ -109,11 +110,12 @@ void exchange::leave(live_call& live, models::presence& present, const ending& e
         present.finished(at.ran, now);
 }
 
-// A new connection; none when there is no way, as `e` then says.
-awaitable<lease> exchange::connected(live_call& live, attempt_at& at, stop& work, ending& e)
+// A new connection; none when there is no way, as the end of the try then says.
+awaitable<lease> exchange::connected(live_call& live, attempt_at& at, stop& work)
 {
     auto got = co_await at.where.pool.connect(work, live.limits().connect);
     lease l;
+    auto& e = at.end;
     e = {};
     if (got) {
         l = std::move(*got);
@@ -128,37 +130,35 @@ awaitable<lease> exchange::connected(live_call& live, attempt_at& at, stop& work
     co_return l;
 }
 
-awaitable<exchange::ending> exchange::try_once(live_call& live, attempt_at& at)
+awaitable<void> exchange::try_once(live_call& live, attempt_at& at)
 {
     stop work;  // of this attempt: the call's own end, or a limit passed
     stop::hook on_end(live.ending(), [&] { work.request(live.ending().why(), steady::now()); });
     std::optional<models::presence> present;
     attend(live, at, work, present);
-    ending e;
     for (bool fresh : {false, true}) {
         lease l;
         if (!fresh)
             l = at.where.pool.take_idle();
         if (!l)
-            l = co_await connected(live, at, work, e);
+            l = co_await connected(live, at, work);
         if (!l)
             break;
         bool stale = false;
         {
             stop::hook on_stop(work, [&] { l->close(); });
-            e = co_await send_and_relay(live, at, l, work, stale);
+            co_await send_and_relay(live, at, l, work, stale);
         }
         if (!stale || fresh || live.what().streamed != nullptr)
             break;
         // The upstream had closed an idle connection: the call was not begun there. Once more, on a
         // fresh one; the attempt is told all the same.
-        live.tried(e.how, 0, "a kept connection had been closed; sent again on a new one");
+        live.tried(at.end.how, 0, "a kept connection had been closed; sent again on a new one");
         live.tries(at.where.name, at.what != nullptr ? at.what->model : live.what().model);
     }
     live.unwatch();
     if (present)
-        leave(live, *present, e, work, at);
-    co_return e;
+        leave(live, *present, work, at);
 }
 
 awaitable<void> exchange::send_upload(call& c, upstream_connection& to, duration patience,
@@ -225,8 +225,8 @@ std::string exchange::head_for(const call& c, const attempt_at& at, const outgoi
                         other != nullptr ? other->fields : c.fields, length, c.streamed != nullptr);
 }
 
-awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at& at, lease& l,
-                                                     stop& work, bool& stale)
+awaitable<void> exchange::send_and_relay(live_call& live, attempt_at& at, lease& l, stop& work,
+                                         bool& stale)
 {
     {
         const auto other = changed(live.what(), at);
@@ -237,8 +237,11 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
         if (!l->write_now(request))
             co_await l->write(request);
     }
-    if (work.requested())
-        co_return stopped(live, work);
+    auto& e = at.end;
+    if (work.requested()) {
+        e = stopped(live, work);
+        co_return;
+    }
     live.sent();
 
     std::shared_ptr<upload_state> up;
@@ -250,8 +253,7 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
     std::size_t begin = 0, have = 0;
     bool clean = false;
     auto asked_at = steady::now();
-    ending e;
-    while (!head_has_come(live, at, *l, a, begin, have, e)) {
+    while (!head_has_come(live, at, *l, a, begin, have)) {
         auto got = l->read_now(have);
         while (!got && l->can_tell_of_more()) {
             co_await l->more();
@@ -268,7 +270,7 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
         }
     }
     if (e.how == outcome::ok)
-        e = co_await relay(live, at, *l, a, begin, have, work, clean);
+        co_await relay(live, at, *l, a, begin, have, work, clean);
     else
         stale = l->used_before && !work.requested() && e.unsent &&
                 steady::now() - asked_at < closed_at_once;
@@ -278,7 +280,6 @@ awaitable<exchange::ending> exchange::send_and_relay(live_call& live, attempt_at
         l.keep();
     else
         l->close();
-    co_return e;
 }
 
 // Returns when nothing of the upload is under way any more, the answer having ended like that.
@@ -312,9 +313,9 @@ awaitable<void> exchange::upload_over(live_call& live, upstream_connection& to, 
 }
 
 // Looks for the head of the answer in the `have` bytes that have come of it: its body begins at
-// `begin`. True when it is there, or broken, as `e` then says.
-bool exchange::head_has_come(live_call& live, const attempt_at& at, upstream_connection& c,
-                             answer& into, std::size_t& begin, std::size_t& have, ending& e) const
+// `begin`. True when it is there, or broken, as the end of the try then says.
+bool exchange::head_has_come(live_call& live, attempt_at& at, upstream_connection& c, answer& into,
+                             std::size_t& begin, std::size_t& have) const
 {
     for (;;) {
         std::string_view seen(c.data(), have);
@@ -322,14 +323,14 @@ bool exchange::head_has_come(live_call& live, const attempt_at& at, upstream_con
         if (end == std::string_view::npos) {
             bool full = have == upstream_connection::capacity;
             if (full)
-                e = failed(outcome::upstream_failed,
-                           "the upstream's answer is broken: its head is too long");
+                at.end = failed(outcome::upstream_failed,
+                                "the upstream's answer is broken: its head is too long");
             return full;
         }
         auto parsed =
             at.where.pool.answers().parse(seen.substr(0, end + 4), live.what().method == "HEAD");
         if (!parsed) {
-            e = failed(outcome::upstream_failed, parsed.error().message);
+            at.end = failed(outcome::upstream_failed, parsed.error().message);
             return true;
         }
         if (!parsed->interim) {

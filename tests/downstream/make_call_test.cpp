@@ -15,7 +15,7 @@ call call_of(const identity& who, std::vector<field> fields = {})
     head.fields = std::move(fields);
     call c;
     begin_call(c, head, classify(head.method, head.path), who, std::make_shared<const config>(),
-               "id", "gw");
+               "id", "");
     return c;
 }
 
