@@ -2,6 +2,7 @@
 #include "admin/admin_pages.hpp"
 #include "admin/model_counts.hpp"
 #include "base/text.hpp"
+#include "base/wall_time.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -112,7 +113,7 @@ std::string admin_pages::status(std::string_view query) const
              {"first_byte_ms",
               r->first_byte_us < 0 ? json(nullptr) : json(r->first_byte_us / 1000)},
              {"total_ms", r->total_us / 1000},
-             {"finished_at", r->finished_at},
+             {"finished_at", rfc3339(r->finished_at)},
              {"attempts", attempts_of(r->attempts)}});
     j["recent_cursor"] = recent.cursor != 0 ? json(std::to_string(recent.cursor)) : json(nullptr);
 

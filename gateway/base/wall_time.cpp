@@ -40,15 +40,9 @@ int number(std::string_view text, std::size_t at, std::size_t digits)
 
 std::string rfc3339(wall_clock::time_point t)
 {
-    std::string text;
-    rfc3339(t, text);
-    return text;
-}
-
-void rfc3339(wall_clock::time_point t, std::string& text)
-{
-    text.assign(to_seconds(t));
+    std::string text(to_seconds(t));
     text += 'Z';
+    return text;
 }
 
 std::string rfc3339_micros(wall_clock::time_point t)

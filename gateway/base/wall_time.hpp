@@ -11,8 +11,6 @@ namespace gateway {
 
 // "2026-11-26T09:33:00Z"
 std::string rfc3339(wall_clock::time_point t);
-// The same, in the room of `text`, whose bytes go.
-void rfc3339(wall_clock::time_point t, std::string& text);
 // "2026-11-26T09:33:00.123456Z"
 std::string rfc3339_micros(wall_clock::time_point t);
 

@@ -352,25 +352,28 @@ void client_connection::consume(std::size_t n)
     }
 }
 
-awaitable<void> client_connection::more_than(std::size_t have, instant deadline)
+// Else the clock runs for who waits. Who sends without a pause still has to wait for its turn: it
+// must not keep all others waiting.
+bool client_connection::waits_for_nothing(std::size_t have, instant deadline)
 {
     auto enough = [&] { return state_->ahead() > have || state_->left != leaving::no || closed(); };
     if (enough() || std::exchange(state_->woken, false))
-        co_return;
+        return true;
     state_->read_on();  // there may be room again
-    if (enough()) {
-        // Who sends without a pause must not keep all others waiting.
-        co_await asio::post(state_->io, asio::deferred);
-        co_return;
-    }
+    if (enough())
+        return true;
     state_->patience.set(deadline);
-    co_await state_->news.wait();
-    state_->woken = false;
+    return false;
+}
+
+ready_set::place& client_connection::news()
+{
+    return state_->news;
 }
 
 void client_connection::wake()
 {
-    state_->woken = true;
+    state_->woken = !state_->news.waits();
     state_->news.wake();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "async/event.hpp"
+#include "async/ready_set.hpp"
 #include "base/memory_budget.hpp"
 #include "downstream/accepted_socket.hpp"
 
@@ -30,9 +31,13 @@ public:
     // What has come and was not consumed. Valid until the next co_await.
     std::string_view ahead() const;
     void consume(std::size_t n);
-    // Returns when more than `have` bytes stand ahead, when the client is leaving, at `deadline`;
-    // also for nothing, and when wake() was called: look again.
-    awaitable<void> more_than(std::size_t have, instant deadline);
+    // To be awaited at once: goes on when more than `have` bytes stand ahead, when the client is
+    // leaving, at `deadline`; also for nothing, and when wake() was called: look again.
+    auto more_than(std::size_t have, instant deadline)
+    {
+        bool at_once = waits_for_nothing(have, deadline);
+        return news().wait(at_once);
+    }
     void wake();
     // How much may be read ahead: a body being taken wants more than a client that only listens.
     void read_ahead(std::size_t most);
@@ -71,6 +76,9 @@ public:
 
 private:
     struct state;
+    bool waits_for_nothing(std::size_t have, instant deadline);
+    ready_set::place& news();
+
     std::unique_ptr<state> state_;
 };
 

@@ -271,9 +271,7 @@ private:
 
     awaitable<bool> held_call()
     {
-        // Not in the coroutine's frame: what is larger than a KiB nobody keeps for the next call.
-        const auto own = std::make_unique<call>();
-        auto& c = *own;
+        call c;
         begin_call(c, head_, how_, who_, rules_->settings, std::move(id_), fields_);
         result<void, fault> taken;
         {

@@ -47,10 +47,7 @@ bool exchange::turned_away(live_call& live)
 
 awaitable<void> exchange::serve(call& c, sink& to)
 {
-    // Not in the coroutine's frame: what is larger than a KiB nobody keeps for the next call.
-    const auto own = std::make_unique<live_call>(
-        live_call::surroundings{clocks_, book_, counted_, messages_}, c, to);
-    auto& live = *own;
+    live_call live({clocks_, book_, counted_, messages_}, c, to);
     if (turned_away(live))
         co_return;
     route_facts facts;

@@ -17,6 +17,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -102,7 +103,7 @@ private:
     attempt_at next_try(live_call& live, permit& p, const attempts& tries, const target& t) const;
     awaitable<bool> goes_on(live_call& live, permit& p, attempts& tries, target& t, ending& e,
                             place_id at);
-    std::unique_ptr<permit> line_up(live_call& live, way which, const target& t);
+    bool line_up(live_call& live, way which, const target& t, std::optional<permit>& p);
     void wishes(live_call& live, const target& t);
     ending heard(live_call& live, const target& t, const bad_news& news);
     bool admitted(live_call& live, permit& p);

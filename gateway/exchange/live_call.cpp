@@ -1,6 +1,6 @@
 #include "exchange/live_call.hpp"
 
-#include "base/wall_time.hpp"
+#include "base/clock.hpp"
 #include "call/model_name.hpp"
 
 #include <algorithm>
@@ -409,7 +409,7 @@ void live_call::write_down(call_record& r, instant now) const
     r.chunks = chunks_;
     r.prompt_tokens = usage_.prompt_tokens;
     r.completion_tokens = usage_.completion_tokens;
-    rfc3339(wall_clock::now(), r.finished_at);
+    r.finished_at = wall_clock::now();
 }
 
 }  // namespace gateway

@@ -8,6 +8,7 @@
 #include "upstream/ollama.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace gateway {
 
@@ -144,10 +145,11 @@ awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
             finish(live, e);
         co_return;
     }
-    auto p = line_up(live, which, t);
-    if (!p)
+    std::optional<permit> p;
+    if (!line_up(live, which, t, p))
         co_return;
-    live.holds(*p, [this, &live, &t, &tries] { return held_for(live, t.lane, tries); });
+    const auto held = [this, &live, &t, &tries] { return held_for(live, t.lane, tries); };
+    live.holds(*p, std::cref(held));
     for (;;) {
         std::unique_ptr<bad_news> news;
         if (!p->granted() || live.ending().requested()) {
@@ -176,8 +178,8 @@ awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
     }
 }
 
-// Its place in the queue. None when the queue did not take it: the refusal is told here.
-std::unique_ptr<permit> exchange::line_up(live_call& live, way which, const target& t)
+// Its place in the queue. False when the queue did not take it: the refusal is told here.
+bool exchange::line_up(live_call& live, way which, const target& t, std::optional<permit>& p)
 {
     const auto& c = live.what();
     visitor v;
@@ -187,13 +189,12 @@ std::unique_ptr<permit> exchange::line_up(live_call& live, way which, const targ
     v.errand = which == way::errand;
     if (which == way::embedding)
         v.weight = embedding_weight(c.facts.inputs, largest_pool());
-    auto p = std::make_unique<permit>(which == way::embedding ? embeddings_ : generations_,
-                                      std::move(v));
+    p.emplace(which == way::embedding ? embeddings_ : generations_, std::move(v));
     if (!admitted(live, *p))
-        return nullptr;
+        return false;
     if (!p->granted())
         wishes(live, t);
-    return p;
+    return true;
 }
 
 // How the load is to be asked for that it waits for.

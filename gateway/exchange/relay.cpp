@@ -132,7 +132,7 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
                 at.where.health.heard(now);
             }
             if (reader)
-                reader->feed(piece);
+                reader->feed(piece, step.done);
             if (judged)
                 last_seen.see(piece);
             if (reader && step.done)

@@ -37,13 +37,17 @@ bool contains(std::string_view text, std::string_view part)
 
 stream_reader::stream_reader(framing f, endpoint e) : framing_(f), endpoint_(e) {}
 
-void stream_reader::feed(std::string_view piece)
+void stream_reader::feed(std::string_view piece, bool stays)
 {
     if (piece.empty()) {
         return;
     }
     if (framing_ == framing::one_piece) {
-        keep(piece);
+        if (stays && carry_.empty() && piece.size() <= longest_kept_piece) {
+            stands_ = piece;
+        } else {
+            keep(piece);
+        }
         return;
     }
     feed_lines(piece);
@@ -110,7 +114,7 @@ void stream_reader::keep(std::string_view piece)
 // What is kept of a one-piece answer, read.
 record stream_reader::one_piece() const
 {
-    const std::string_view kept = carry_;
+    const auto kept = carry_.empty() ? stands_ : std::string_view(carry_);
     return tail_only_
                ? read_record_tail(kept.substr(kept.size() - std::min(kept.size(), tail_size)))
                : read_record(kept);

@@ -34,8 +34,9 @@ public:
     // counts when its blank line has come: before that no client acts on it.
     stream_reader(framing f, endpoint e);
 
-    // Looks at the next piece of body, cut anywhere.
-    void feed(std::string_view piece);
+    // Looks at the next piece of body, cut anywhere. `stays`: its bytes stand where they are until
+    // told() has been asked, and need not be copied.
+    void feed(std::string_view piece, bool stays = false);
 
     // The body has ended: a last NDJSON record without a newline counts as a line.
     void finish();
@@ -78,6 +79,7 @@ private:
     // The begun line; at most 16 MiB, then it is only passed over. one_piece: the whole, or its
     // end.
     std::string carry_;
+    std::string_view stands_;  // one_piece, of which nothing was kept: all of it
     bool overlong_ = false;
     bool tail_only_ = false;  // one_piece: the beginning is gone from carry_
     bool complete_ = false;

@@ -2,6 +2,7 @@
 // prompt, never a key. A value.
 #pragma once
 
+#include "base/clock.hpp"
 #include "call/attempt.hpp"
 #include "call/kinds.hpp"
 #include "call/queue_status.hpp"
@@ -31,7 +32,7 @@ struct call_record {
     std::uint64_t chunks = 0;  // pieces of it
     std::uint64_t prompt_tokens = 0;
     std::uint64_t completion_tokens = 0;
-    std::string finished_at;  // RFC 3339
+    wall_clock::time_point finished_at{};
     std::vector<attempt> attempts;
 };
 

@@ -28,8 +28,5 @@ TEST_CASE("times are written with and without their fraction")
 {
     wall_clock::time_point t{std::chrono::microseconds(1795685580123456)};
     CHECK(rfc3339(t) == "2026-11-26T09:33:00Z");
-    std::string text = "something else, and longer than a time";
-    rfc3339(t, text);
-    CHECK(text == "2026-11-26T09:33:00Z");
     CHECK(rfc3339_micros(t) == "2026-11-26T09:33:00.123456Z");
 }

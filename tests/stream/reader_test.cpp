@@ -401,15 +401,18 @@ TEST_CASE("a one-piece answer tells its tokens however long it is")
         for (std::size_t size : {10, 1000, 9000, 100'000, 262'000, 300'000, 3'000'000}) {
             auto body = row.before + std::string(size, 'x') + row.after;
             for (std::size_t cut : {std::size_t{1000}, std::size_t{16 * 1024}, body.size()}) {
-                INFO(name(row.e) << ' ' << size << " cut " << cut);
-                stream_reader r(framing::one_piece, row.e);
-                for (std::size_t at = 0; at < body.size(); at += cut) {
-                    r.feed(std::string_view(body).substr(at, cut));
+                for (const bool stays : {false, true}) {  // the last piece
+                    INFO(name(row.e) << ' ' << size << " cut " << cut << ' ' << stays);
+                    stream_reader r(framing::one_piece, row.e);
+                    for (std::size_t at = 0; at < body.size(); at += cut) {
+                        r.feed(std::string_view(body).substr(at, cut),
+                               stays && at + cut >= body.size());
+                    }
+                    r.finish();
+                    CHECK(r.told().tokens.prompt_tokens == 11);
+                    CHECK(r.told().tokens.completion_tokens == 22);
+                    CHECK_FALSE(r.complete());
                 }
-                r.finish();
-                CHECK(r.told().tokens.prompt_tokens == 11);
-                CHECK(r.told().tokens.completion_tokens == 22);
-                CHECK_FALSE(r.complete());
             }
         }
     }
