@@ -145,7 +145,7 @@ private:
                                 bool& clean, ending& e);
     bool head_has_come(live_call& live, attempt_at& at, upstream_connection& c, answer& into,
                        std::size_t& begin, std::size_t& have) const;
-    static ending lost_before_its_head(std::string_view come, error_code why);
+    static ending lost_before_its_head(std::string_view come, bool interim, error_code why);
     static ending failed(outcome how, std::string why);
     awaitable<void> send_upload(call& c, upstream_connection& to, duration patience,
                                 std::shared_ptr<upload_state> s);

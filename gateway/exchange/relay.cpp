@@ -69,10 +69,6 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
         at.end = failed(outcome::truncated, "the upstream's answer is empty");
         co_return;
     }
-    live.answered(a.head.status);
-    call.release_body();
-
-    live.tried(refused ? outcome::upstream_status : outcome::ok, a.head.status, "", false);
     if (at.what != nullptr && is_header_text(at.what->model))
         a.head.model = at.what->model;
     auto how = answers ? framing_of(a, call.framed) : framing::one_piece;
@@ -85,7 +81,17 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
         a.head.length.reset();
         c.expect_stream();
     }
-    to.head(a.head, live.times(), live.attempts_made());
+    // Nothing else can be tried after it. So a model's head goes with its first byte, not before.
+    bool begun = false;
+    auto begin_answer = [&] {
+        begun = true;
+        live.answered(a.head.status);
+        call.release_body();
+        live.tried(refused ? outcome::upstream_status : outcome::ok, a.head.status, "", false);
+        to.head(a.head, live.times(), live.attempts_made());
+    };
+    if (!answers)
+        begin_answer();
     bool bounded_by_close = a.body.ends_with_connection() && !a.head.no_body;
     bool judged = !record_framed && (answers || bounded_by_close);
     last_byte last_seen;
@@ -127,6 +133,8 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
             auto step = a.body.decode(std::span(raw, size));
             std::string_view piece(raw, step.payload);  // what came before a bad byte is good
             if (!piece.empty()) {
+                if (!begun)
+                    begin_answer();
                 auto now = steady::now();
                 live.passes(piece.size(), now);
                 at.where.health.heard(now);

@@ -265,7 +265,7 @@ awaitable<void> exchange::send_and_relay(live_call& live, attempt_at& at, lease&
         have += n;
         if (ec || work.requested()) {
             e = work.requested() ? stopped(live, work)
-                                 : lost_before_its_head({l->data(), have}, ec);
+                                 : lost_before_its_head({l->data(), have}, a.interim, ec);
             break;
         }
     }
@@ -338,18 +338,19 @@ bool exchange::head_has_come(live_call& live, attempt_at& at, upstream_connectio
             begin = end + 4;
             return true;
         }
+        into.interim = true;
         have -= end + 4;
         std::memmove(c.data(), c.data() + end + 4, have);
     }
 }
 
-exchange::ending exchange::lost_before_its_head(std::string_view come, error_code why)
+exchange::ending exchange::lost_before_its_head(std::string_view come, bool interim, error_code why)
 {
     auto e = failed(outcome::upstream_failed,
                     "the upstream closed the connection before its answer: " + why.message());
     e.broke = true;
     // What is no beginning of an answer was left over from the one before.
-    e.unsent = !come.starts_with("HTTP/");
+    e.unsent = !interim && !come.starts_with("HTTP/");
     return e;
 }
 

@@ -314,3 +314,52 @@ def test_when_a_connection_breaks_nobody_is_sent_there_before_the_upstream_was_a
     assert len(upstream.calls) == 2
     for client in (first, second):
         client.socket.close()
+
+
+# --- a head, and nothing behind it ---
+
+ONE_PIECE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-From: the first\r\nContent-Length: 50\r\n\r\n"
+ENDINGS = {"close": CLOSE, "reset": RESET, "silence": HANG, "an empty body": KEEP}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("told", [False, True], ids=["", "told of its wait"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_is_a_head_alone_goes_to_another_upstream_with_the_whole_call(
+    scripted, serve, stream, told, ending
+):
+    """Until its first byte nothing of an answer is the client's: neither its head, nor that the call is over."""
+    then = ENDINGS[ending]
+    bare = chunked(end=then == KEEP) if stream or then == KEEP else ONE_PIECE_HEAD
+    good = chunked(NDJSON, DONE) if stream else whole(WHOLE)
+    broken, sound = scripted((bare, then)), scripted((good, KEEP))
+    limits = {"first_byte": "700ms", "whole": "700ms"}
+    early = {"grace": "0s", "commit_whole": "100ms", "heartbeat": "100ms"} if told else {}
+    gateway = serve({"broken": broken, "sound": sound}, {"timeouts": limits, "queue": early, "unload": {"on_timeout": False}})
+    gateway.serves = None
+    call = call_of("generate", stream=stream)
+    answer = gateway.post(*call)
+    assert answer.status == 200 and answer.complete and answer.get("X-From") is None, answer.raw
+    assert answer.body.decode().endswith((NDJSON + DONE).decode() if stream else json.dumps(WHOLE))
+    assert len(broken.calls) == 1 and len(sound.calls) == 1
+    assert json.loads(sound.calls[0][2]) == call[1] == json.loads(broken.calls[0][2])
+    if answer.get("X-Gateway-Attempts"):  # not after a head of ours
+        first, second = answer.get("X-Gateway-Attempts").split(", ")
+        assert "@broken" in first and "@sound" in second and "outcome=ok" in second and "outcome=ok" not in first
+
+
+@pytest.mark.parametrize("then", [CLOSE, RESET, KEEP])
+def test_an_answer_that_is_a_head_alone_is_an_error_where_nobody_else_has_the_model(scripted, behind, then):
+    upstream = scripted((chunked(end=True) if then == KEEP else ONE_PIECE_HEAD, then))
+    answer = behind(upstream).post(*call_of("generate", stream=False))
+    assert answer.status == 502 and answer.json()["code"] == "upstream_failed"
+    assert answer.get("X-From") is None and "outcome=truncated" in answer.get("X-Gateway-Attempts")
+
+
+def test_a_call_of_which_an_upstream_has_said_anything_is_not_sent_to_it_again(scripted, behind):
+    """What follows "100 Continue" on a kept connection is no connection that had been closed before."""
+    upstream = scripted((whole(WHOLE), KEEP), (b"HTTP/1.1 100 Continue\r\n\r\n", CLOSE), (whole(WHOLE), KEEP))
+    gateway = behind(upstream)
+    assert gateway.post(*call_of("generate", stream=False)).status == 200
+    assert gateway.post(*call_of("generate", stream=False)).status == 502
+    assert len(upstream.calls) == 2
