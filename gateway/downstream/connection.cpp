@@ -1,7 +1,5 @@
 #include "downstream/connection.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
