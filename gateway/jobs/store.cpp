@@ -4,7 +4,6 @@
 #include "jobs/row.hpp"
 #include "jobs/schema.hpp"
 
-#include <algorithm>
 
 namespace gateway {
 
@@ -109,7 +108,11 @@ store_result<std::vector<submitted>> job_store::submit(const std::vector<new_job
                                                        std::int64_t now)
 {
     std::vector<submitted> all;
-    auto source = [&](const add_job& add) { std::all_of(jobs.begin(), jobs.end(), add); };
+    auto source = [&](const add_job& add) {
+        for (const auto& j : jobs)
+            if (!add(j))
+                break;
+    };
     auto done = submit_each(source, now, [&](const submitted& s) { all.push_back(s); });
     if (!done)
         return done.error();
