@@ -4,7 +4,6 @@
 #include "jobs/row.hpp"
 #include "jobs/schema.hpp"
 
-
 namespace gateway {
 
 job_store::job_store(const std::string& path, std::chrono::milliseconds patience,
