@@ -60,7 +60,7 @@ TEST_CASE("a model's runner, parameters and cache are read off /api/show")
 {
     const auto facts = facts_of(llama());
     CHECK(facts.runner == "sha256-" + digest);
-    CHECK(facts.parameters == llama()["parameters"]);
+    CHECK(facts.parameters == llama()["parameters"].get<std::string>());
     CHECK_FALSE(facts.embedding);
     CHECK_FALSE(facts.remote);
     CHECK_FALSE(facts.one_at_a_time);
