@@ -105,7 +105,8 @@ void alarms::go_off()
 
 void alarms::shutdown()
 {
-    down_ = true;
+    if (std::exchange(down_, true))
+        return;
     all_.clear();
     timer_.cancel();
 }

@@ -169,9 +169,11 @@ void ready_set::call_due()
         call_soon();
 }
 
+// Boost 1.83 and later do it twice: who is still there now may be gone the second time.
 void ready_set::shutdown()
 {
-    down_ = true;
+    if (std::exchange(down_, true))
+        return;
     due_.clear();
     for (std::size_t i = 0; i < slots_.size(); ++i)
         if (auto* who = slots_[i].who)
