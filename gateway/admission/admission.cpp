@@ -31,7 +31,7 @@ permit::~permit()
 void permit::begin_to_wait()
 {
     if (!woken_)
-        woken_.emplace(at_.io_);
+        woken_.emplace(at_.ready_);
     at_.waiting_.emplace(arrival_.id, this);
 }
 

@@ -88,7 +88,7 @@ private:
 class admission {
 public:
     admission(asio::io_context& io, turnstile::limits l, const doors& at, place_id places)
-        : io_(io), order_(l, at, places)
+        : ready_(ready_set::of(io)), order_(l, at, places)
     {
     }
 
@@ -121,7 +121,7 @@ private:
             changed_();
     }
 
-    asio::io_context& io_;
+    ready_set& ready_;
     turnstile order_;
     std::unordered_map<turnstile::ticket, permit*> waiting_;
     std::function<void()> changed_;

@@ -10,7 +10,8 @@ namespace gateway {
 
 class event {
 public:
-    explicit event(asio::io_context& io) : io_(io) {}
+    explicit event(asio::io_context& io) : event(ready_set::of(io)) {}
+    explicit event(ready_set& set) : set_(set) {}
 
     // Wakes all who wait; when nobody does, the next that comes. Told twice is told once.
     void tell()
@@ -27,11 +28,11 @@ public:
     {
         if (std::exchange(told_, false))
             co_return true;
-        waiter me(ready_set::of(io_));
+        waiter me(set_);
         waiting_.push_back(me);
         std::optional<alarm> bound;
         if (deadline != instant::max()) {
-            bound.emplace(io_, [&me] { me.here.wake(); });
+            bound.emplace(set_.get_io_context(), [&me] { me.here.wake(); });
             bound->set(deadline);
         }
         while (!me.told && (!bound || steady::now() < deadline))
@@ -48,7 +49,7 @@ private:
         bool told = false;
     };
 
-    asio::io_context& io_;
+    ready_set& set_;
     boost::intrusive::list<waiter, boost::intrusive::constant_time_size<false>> waiting_;
     bool told_ = false;
 };

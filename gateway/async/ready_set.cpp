@@ -84,7 +84,7 @@ void ready_set::one_less_waits()
 
 void ready_set::arm()
 {
-    if (armed_ || waiting_ == 0 || down_)
+    if (armed_ || looking_ || waiting_ == 0 || down_)
         return;
     set_.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code) { look(); });
     armed_ = true;
@@ -93,6 +93,20 @@ void ready_set::arm()
 void ready_set::look()
 {
     armed_ = false;
+    tell_and_call();
+    arm();
+    // Whatever wanted the memory is over; the others have been told all the same.
+    if (std::exchange(refused_, false))
+        throw std::bad_alloc();
+}
+
+void ready_set::tell_and_call()
+{
+    struct until_over {
+        bool& looking;
+        explicit until_over(bool& l) : looking(l) { looking = true; }
+        ~until_over() { looking = false; }
+    } armed_afterwards(looking_);
     will_call_ = true;
     tell();
     // Somebody has left, and the connection that was closed for it is another program's news: which
@@ -102,10 +116,6 @@ void ready_set::look()
     if (hurry_)
         ::sched_yield();
     call_due();
-    arm();
-    // Whatever wanted the memory is over; the others have been told all the same.
-    if (std::exchange(refused_, false))
-        throw std::bad_alloc();
 }
 
 void ready_set::tell()

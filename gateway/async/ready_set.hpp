@@ -23,6 +23,7 @@ public:
 
     explicit ready_set(asio::io_context& io);
     ~ready_set() override;
+    // Found by a walk along the list of services: who needs it often keeps it.
     static ready_set& of(asio::io_context& io) { return asio::use_service<ready_set>(io); }
 
     // A socket in the set, from its making until it leaves.
@@ -137,6 +138,7 @@ private:
     void call_soon();
     void call_due();
     void look();
+    void tell_and_call();
 
     asio::posix::stream_descriptor set_;
     std::vector<slot> slots_;
@@ -146,14 +148,15 @@ private:
     bool down_ = false;
     boost::intrusive::list<place, boost::intrusive::constant_time_size<false>> due_;
     bool will_call_ = false;  // due_ is looked at anyway
+    bool looking_ = false;    // it is armed when that is over, not by each who waits anew
     bool hurry_ = false;
     bool refused_ = false;  // memory, to something that was told or called
 };
 
 // Returns when all who are to go on now have.
-inline awaitable<void> others_first(asio::io_context& io)
+inline awaitable<void> others_first(ready_set& set)
 {
-    ready_set::place here(ready_set::of(io));
+    ready_set::place here(set);
     co_await here.wait(true);
 }
 

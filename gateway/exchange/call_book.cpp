@@ -13,15 +13,17 @@ call_book::call_book()
 
 void call_book::enter(live_call& c)
 {
+    if (all_.size() == all_.capacity())
+        all_.reserve(2 * all_.size() + 64);
+    c.found_ = by_hash_.emplace(c.hash_, &c).second;
     c.place_ = all_.size();
-    all_.push_back(&c);
-    by_id_.insert(c);
+    all_.push_back(&c);  // there is room: from here nothing throws
 }
 
 call_record& call_book::leave(live_call& c, instant now)
 {
-    if (c.is_linked())
-        c.unlink();
+    if (c.found_)
+        by_hash_.erase(c.hash_);
     all_[c.place_] = all_.back();
     all_[c.place_]->place_ = c.place_;
     all_.pop_back();
@@ -32,7 +34,7 @@ call_record& call_book::leave(live_call& c, instant now)
         ids_.emplace_back();
     }
     ended_[at].at = now;
-    ids_[at] = std::hash<std::string>()(c.id());
+    ids_[at] = c.hash_;
     next_ = (next_ + 1) % most_kept;
     ++total_;
     return ended_[at].record;
@@ -48,8 +50,8 @@ const call_book::finished* call_book::back(std::size_t n, instant now) const
 
 live_call* call_book::find(std::string_view id) const
 {
-    auto found = by_id_.find(id, std::less<>());
-    return found == by_id_.end() ? nullptr : all_[found->place_];
+    auto found = by_hash_.find(std::hash<std::string_view>()(id));
+    return found == by_hash_.end() || found->second->id() != id ? nullptr : found->second;
 }
 
 std::optional<call_view> call_book::view(std::string_view id, instant now) const

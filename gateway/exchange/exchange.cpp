@@ -9,6 +9,7 @@ namespace gateway {
 exchange::exchange(asio::io_context& io, metrics& counted, fleet& upstreams, admission& generations,
                    admission& embeddings)
     : io_(io),
+      ready_(ready_set::of(io)),
       clocks_(asio::use_service<alarms>(io)),
       counted_(counted),
       fleet_(upstreams),

@@ -161,6 +161,7 @@ private:
                                std::size_t have, bool& clean);
 
     asio::io_context& io_;
+    ready_set& ready_;
     alarms& clocks_;
     metrics& counted_;
     fleet& fleet_;

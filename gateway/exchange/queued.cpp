@@ -171,7 +171,7 @@ awaitable<void> exchange::queued(live_call& live, way which, fleet::found known)
         }
         bool more = co_await goes_on(live, *p, tries, t, e, place);
         if (!more && e.how == outcome::client_gone)
-            co_await others_first(io_);  // who leave with it, before it is written down
+            co_await others_first(ready_);  // who leave with it, before it is written down
         if (!more)
             co_return;
         wishes(live, t);

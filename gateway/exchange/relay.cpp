@@ -69,8 +69,6 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
         at.end = failed(outcome::truncated, "the upstream's answer is empty");
         co_return;
     }
-    if (at.what != nullptr && is_header_text(at.what->model))
-        a.head.model = at.what->model;
     auto how = answers ? framing_of(a, call.framed) : framing::one_piece;
     std::optional<stream_reader> reader;
     if (answers)
@@ -82,16 +80,27 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
         c.expect_stream();
     }
     // Nothing else can be tried after it. So a model's head goes with its first byte, not before.
+    // When it ends with its first bytes, who waits for its place comes before all that.
     bool begun = false;
+    bool headed = false;
+    timing times;
     auto begin_answer = [&] {
         begun = true;
         live.answered(a.head.status);
         call.release_body();
         live.tried(refused ? outcome::upstream_status : outcome::ok, a.head.status, "", false);
-        to.head(a.head, live.times(), live.attempts_made());
+        times = live.times();
     };
-    if (!answers)
+    auto pass_head = [&] {
+        headed = true;
+        if (at.what != nullptr && is_header_text(at.what->model))
+            a.head.model = at.what->model;
+        to.head(a.head, times, live.attempts_made());
+    };
+    if (!answers) {
         begin_answer();
+        pass_head();
+    }
     bool bounded_by_close = a.body.ends_with_connection() && !a.head.no_body;
     bool judged = !record_framed && (answers || bounded_by_close);
     last_byte last_seen;
@@ -152,6 +161,8 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
                 goes_on = !step.done && !step.bad;
                 break;
             }
+            if (begun && !headed)
+                pass_head();
             if (step.done && !record_framed) {  // its last bytes would make its length right
                 wrong = "the upstream's answer ended before it was whole";
                 break;
@@ -201,8 +212,10 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
         live.ends(outcome::ok);
         bool one_waited = work_done(live, at);
         if (one_waited)
-            co_await others_first(io_);
+            co_await others_first(ready_);
     }
+    if (!headed)
+        pass_head();
     // The end marker and the end go out in one write.
     to.piece(raw, left, true);
     if (goes_on)
