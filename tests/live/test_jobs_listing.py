@@ -4,7 +4,6 @@
 # ctest: timeout 900
 
 import os
-import statistics
 import time
 
 from harness import PATIENCE, SANITIZED, eventually
@@ -28,7 +27,7 @@ def fill(jobs, first, until):
 
 
 def cost_of(jobs, target):
-    """Seconds, the median of some."""
+    """Seconds, the least of some: a busy machine only adds to what it costs."""
     times = []
     with jobs.gateway.client() as client:
         for _ in range(15 * PATIENCE):
@@ -36,7 +35,7 @@ def cost_of(jobs, target):
             answer = client.request("GET", target).finish()
             times.append(time.perf_counter() - began)
             assert answer.status == 200
-    return statistics.median(times)
+    return min(times)
 
 
 def costs(jobs):
@@ -59,7 +58,7 @@ def test_a_page_of_a_million_takes_the_time_of_a_page_of_a_thousand(simulate, jo
     fill(jobs, 1, 1001)
     few = costs(jobs)
     fill(jobs, 1001, many + 1)
-    assert eventually(lambda: jobs.count("succeeded") + jobs.count("failed") == many, within=5)
+    assert eventually(lambda: jobs.count("succeeded") + jobs.count("failed") == many, within=30)
     for what, cost in costs(jobs).items():
         print(f"{what}: {few[what] * 1e3:.2f} ms of 1000, {cost * 1e3:.2f} ms of {many}")
         assert cost <= 3 * few[what] + 0.001, f"{what}: {few[what] * 1e3:.2f} ms, then {cost * 1e3:.2f} ms"
