@@ -70,6 +70,13 @@ private:
     template <class At>
     static At not_before(At from, At to, call_id c)
     {
+        // Numbers grow by one at least: it stands no further behind the first than they differ, and
+        // just there when all between are still out, as among many long streams.
+        if (from != to && c >= from->first && c - from->first < call_id(to - from)) {
+            to = from + std::ptrdiff_t(c - from->first);
+            if (to->first == c)
+                return to;
+        }
         return std::lower_bound(from, to, c,
                                 [](const auto& one, call_id id) { return one.first < id; });
     }
