@@ -98,10 +98,14 @@ bool exchange::cancel(std::string_view id)
     auto* found = book_.find(id);
     if (found == nullptr)
         return false;
-    for (auto* c : book_.all())
-        if (c->id() == id && c->same_client(*found))
+    bool any = false;
+    for (auto* c : book_.all()) {
+        if (c->id() == id && c->same_client(*found) && !c->over()) {
             c->ending().request(stop_reason::cancelled, steady::now());
-    return true;
+            any = true;
+        }
+    }
+    return any;
 }
 
 }  // namespace gateway

@@ -98,6 +98,8 @@ phase live_call::phase_now() const
 {
     if (phase_ != phase::waiting || !loading_)
         return phase_;
+    if (permit_ != nullptr && permit_->granted())
+        return phase::starting;  // it has not been woken yet
     // Between the end of a load and the permit that follows it lies a moment: it is not told as if
     // the call were back where it was before.
     constexpr auto follows = std::chrono::milliseconds(250);

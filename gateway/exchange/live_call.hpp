@@ -90,6 +90,8 @@ public:
         phase_ = phase_now();
         loading_ = nullptr;
     }
+    // Its verdict is there, though not everything may have been sent and written down.
+    bool over() const { return how_.has_value(); }
     void used(usage u) { usage_ = u; }
     // The program ends at once, and the call with it: its log line is written while it can be.
     void log_as_cut() const;

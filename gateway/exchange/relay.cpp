@@ -28,6 +28,17 @@ framing framing_of(const answer& a, shape asked)
     return asked == shape::sse ? framing::sse : framing::ndjson;
 }
 
+// Of an answer that is not whole, after so much of it; null: more may come.
+const char* what_is_wrong(const body_decoder::step& last, bool record_framed)
+{
+    if (last.bad)
+        return "the upstream's answer is broken: bad chunk";
+    if (!last.done)
+        return nullptr;
+    return record_framed ? "the upstream's answer ended without its end marker"
+                         : "the upstream's answer ended before it was whole";
+}
+
 // Does an answer in one piece look whole? Its framing may end well, or have no end but the
 // connection's, when whoever made it died.
 class last_byte {
@@ -141,6 +152,19 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
         if (size != 0) {
             auto step = a.body.decode(std::span(raw, size));
             std::string_view piece(raw, step.payload);  // what came before a bad byte is good
+            if (reader)
+                reader->feed(piece, step.done);
+            if (judged)
+                last_seen.see(piece);
+            if (reader && step.done)
+                reader->finish();
+            bool all_there = (step.done || (record_framed && reader->at_end())) && whole();
+            if (!all_there)
+                wrong = what_is_wrong(step, record_framed);
+            // Its last bytes would make its length right. And while nobody has had anything of it,
+            // something else may be tried.
+            if (wrong != nullptr && !record_framed && (step.done || !begun))
+                break;
             if (!piece.empty()) {
                 if (!begun)
                     begin_answer();
@@ -148,14 +172,7 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
                 live.passes(piece.size(), now);
                 at.where.health.heard(now);
             }
-            if (reader)
-                reader->feed(piece, step.done);
-            if (judged)
-                last_seen.see(piece);
-            if (reader && step.done)
-                reader->finish();
-            bool told_all = step.done || (record_framed && reader->at_end());
-            if (told_all && whole()) {
+            if (all_there) {
                 left = step.payload;
                 clean = a.keep_alive && step.done && step.consumed == size;
                 goes_on = !step.done && !step.bad;
@@ -163,16 +180,8 @@ awaitable<void> exchange::relay(live_call& live, attempt_at& at, upstream_connec
             }
             if (begun && !headed)
                 pass_head();
-            if (step.done && !record_framed) {  // its last bytes would make its length right
-                wrong = "the upstream's answer ended before it was whole";
-                break;
-            }
             if (!piece.empty())
                 to.piece(raw, step.payload, false);
-            if (step.bad)
-                wrong = "the upstream's answer is broken: bad chunk";
-            else if (step.done)
-                wrong = "the upstream's answer ended without its end marker";
             if (wrong != nullptr)
                 break;
         }

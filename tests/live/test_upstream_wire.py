@@ -271,15 +271,34 @@ def test_a_stream_without_its_end_marker_is_no_whole_answer_however_it_is_framed
     assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "truncated")
 
 
-@pytest.mark.parametrize("framed", ["chunks", "length"])
-def test_half_a_document_is_no_whole_answer_though_its_framing_ends_well(scripted, behind, framed):
-    half = b'{"response":"a'
-    in_chunks = chunked(half, head="HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
-    text = in_chunks if framed == "chunks" else whole(half)
-    gateway = behind(scripted((text, KEEP)))
+HALF = b'{"response":"a'
+HALVES = {
+    "chunks": chunked(HALF, head="HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"),
+    "length": whole(HALF),
+    "a length too small": whole(WHOLE).replace(b"Content-Length: ", b"Content-Length: 1\r\nX-Was: "),
+    "a bad chunk": chunked(HALF, end=False, head="HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n") + b"x\r\n",
+}
+
+
+@pytest.mark.parametrize("framed", HALVES)
+def test_half_a_document_is_told_as_an_error_while_nobody_has_had_any_of_it(scripted, behind, framed):
+    """Its framing ends well. It came as a 200 without a byte, that had been "ok", and was cut."""
+    gateway = behind(scripted((HALVES[framed], KEEP)))
     answer = gateway.post(*call_of("generate", stream=False))
-    assert answer.status == 502 or not answer.complete, answer.raw
+    assert answer.status == 502 and answer.complete and answer.json()["code"] == "upstream_failed", answer.raw
+    assert "outcome=truncated" in answer.get("X-Gateway-Attempts")
     assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "truncated")
+
+
+@pytest.mark.parametrize("framed", HALVES)
+def test_half_a_document_goes_to_another_upstream_with_the_whole_call(scripted, serve, framed):
+    broken, sound = scripted((HALVES[framed], KEEP)), scripted((whole(WHOLE), KEEP))
+    gateway = serve({"broken": broken, "sound": sound})
+    gateway.serves = None
+    call = call_of("generate", stream=False)
+    answer = gateway.post(*call)
+    assert answer.status == 200 and answer.json() == WHOLE, answer.raw
+    assert json.loads(sound.calls[0][2]) == call[1] == json.loads(broken.calls[0][2])
 
 
 def test_an_end_marker_whose_last_chunk_never_comes_is_a_whole_answer(scripted, behind):
@@ -287,6 +306,9 @@ def test_an_end_marker_whose_last_chunk_never_comes_is_a_whole_answer(scripted, 
     gateway = behind(upstream)
     answer = gateway.post(*call_of("generate"))
     assert answer.complete and answer.body == NDJSON + DONE
+    # For a second the connection may still be worth keeping; the call is over.
+    name = answer.get("X-Request-Id")
+    assert gateway.post(f"/gateway/calls/{name}/cancel").status == 404, "there was nothing to cancel any more"
     gateway.until_running(0)
     assert eventually(lambda: gateway.status()["recent"][0]["outcome"] == "ok")
 
