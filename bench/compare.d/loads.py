@@ -172,7 +172,7 @@ class Figures:
         for load, key, label, sign, bar in ABSOLUTE:
             row = Row(load, key, label, "")
             yield self._bar(label, f"{sign} {bar:,}", self.values(row, "gateway"), bar, {load}, sign,
-                            self.median(row, "direct") if load == "handover" else None)
+                            self.median(row, "direct"))
         few, many = (self.values(Row(f"queue-{n}", "cpu_proxy_us", "", ""), "gateway") for n in (10, 10000))
         yield self._bar("CPU of a call, 10,000 waiting to 10 waiting", "<= 1.2",
                         [a / b for a, b in zip(many, few)], 1.2, {"queue-10", "queue-10000"})
